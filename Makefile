@@ -14,6 +14,7 @@ BENCH := $(VENV)/.bench-installed
 NODE_PEERS := $(VENV)/.node-peers-installed
 LIGHTHOUSE := $(VENV)/.lighthouse-installed
 CLIENTS := $(VENV)/.clients-installed
+BRIDGES := $(VENV)/.bridges-installed
 SCRIPTS := $(VENDOR)/.installed
 
 .DEFAULT_GOAL := help
@@ -28,7 +29,7 @@ help:
 	@echo 'make bench    compare with other servers, about an hour (make bench ARGS=--quick: a smoke test)'
 	@echo 'make loadtest Locust for a minute; fails below 1,500 requests/s (make loadtest ARGS="--seconds 10")'
 	@echo 'make crash    kill -9 while bars (50 times) and orders (200) are written; fails if any is missing'
-	@echo 'make rehearse two engines, two relays, PostgreSQL with a standby, three gateways: all that can fail, half an hour (as root: in network namespaces)'
+	@echo 'make rehearse two engines, two relays, PostgreSQL with a standby, three gateways: all that can fail, and how long it takes; half an hour, as root, on an idle machine (ARGS=--loopback: without root, a part of it)'
 	@echo 'make rehearse-clock  set the clock 2 h ahead and back and 40 d ahead, while it runs and between runs (needs faketime)'
 	@echo 'make soak     1,000 viewers for 20 minutes; fails when memory or files grow (make soak ARGS="--seconds 180")'
 	@echo 'make soak-page the board in a browser for an hour; fails when it grows (make soak-page ARGS="--minutes 10")'
@@ -50,8 +51,8 @@ wheel: $(DEV) $(SCRIPTS)
 # would else come last). The browser's tests are a run of their own: Chromium's driver may not share a process with the
 # others' event loops, and needs the processor.
 AT_ONCE := --dist=loadfile --no-loadscope-reorder
-test: $(DEV) $(SCRIPTS) $(LIGHTHOUSE) $(CLIENTS)
-	@$(PY) -m pytest --ignore=tests/browser --numprocesses=4 $(AT_ONCE) $(ARGS); others=$$?; \
+test: $(DEV) $(SCRIPTS) $(LIGHTHOUSE) $(CLIENTS) $(BRIDGES)
+	@$(PY) -m pytest --ignore=tests/browser --numprocesses=6 $(AT_ONCE) $(ARGS); others=$$?; \
 	$(PY) -m pytest tests/browser --numprocesses=3 $(AT_ONCE) $(ARGS); browser=$$?; \
 	test $$others = 0 && test $$browser = 0
 
@@ -121,6 +122,11 @@ $(DEV): requirements-dev.txt $(RUNTIME)
 $(BENCH): requirements-bench.txt constraints-bench.txt $(DEV)
 	@echo '==> Python packages that are measured beside it'
 	$(PIP) --requirement requirements-bench.txt
+	@touch $@
+
+$(BRIDGES): bridges/requirements.txt constraints-bench.txt $(DEV)
+	@echo '==> Python packages of the bridges, which the program itself does not need'
+	$(PIP) --constraint constraints-bench.txt --requirement bridges/requirements.txt
 	@touch $@
 
 $(NODE_PEERS): benchmarks/peers/node/package.json benchmarks/peers/node/package-lock.json $(BENCH)

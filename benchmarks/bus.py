@@ -1,7 +1,8 @@
-"""CPU and latency of the bus over Redis beside the local one: `python -m benchmarks.bus` (6 minutes).
+"""CPU and latency of the bus over Redis beside the local one: `python -m benchmarks.bus` (8 minutes).
 
 One engine publishes one quote per message to gateways that have a mirror and no viewers: two in a process of
-their own each, or fifty in five processes. The engine's CPU per message is net of what the same engine uses
+their own each, or fifty in five processes. With two relays the gateways use them in turn, so that the engine
+publishes each message twice. The engine's CPU per message is net of what the same engine uses
 without publishing. Nothing is pinned; on few cores fifty gateways share them with all others.
 
 Aims: engine over Redis at most twice local with two gateways, and below local with fifty; a gateway at most
@@ -19,6 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +32,16 @@ from benchmarks.system import Process, cpu_s, running
 from crypto_stream.bus.backends import LOCAL
 from tests.redis_server import running as redis_running
 
+_RELAYS = {LOCAL: 0, "redis": 1, "two relays": 2}
 _CASES = {
     f"{bus}, {gateways} gateways, {rate}/s": (bus, gateways, rate)
     for gateways, rate in ((2, 1000), (2, 5000), (50, 1000))
-    for bus in (LOCAL, "redis")
+    for bus in _RELAYS
 }
 _PER_PROCESS = 10  # of many; few have a process each
 _FEW = 4
 _HEADINGS = (
-    *("bus", "engine µs/message", "x local", "gateway µs/message", "x local", "relay µs/message"),
+    *("bus", "engine µs/message", "x local", "gateway µs/message", "x local", "relays µs/message"),
     *("p50 ms", "p99 ms", "messages", "runs"),
 )
 
@@ -63,17 +66,20 @@ def main(runs: int, quick: bool, only: str, output: Path, seconds: float) -> Non
 def _measure(name: str, program: str, seconds: float) -> Row:
     kind, count, rate = _CASES[name]
     with tempfile.TemporaryDirectory(prefix="bus-") as place, ExitStack() as stack:
-        bus, relay = LOCAL, None
-        if kind != LOCAL:
-            server = stack.enter_context(redis_running(program, Path(place) / "redis"))
-            bus, relay = server.url("bench"), psutil.Process(server.pid)
+        folders = [Path(place) / f"redis-{number}" for number in range(_RELAYS[kind])]
+        servers = [stack.enter_context(redis_running(program, folder)) for folder in folders]
+        relays = [psutil.Process(server.pid) for server in servers]
+        buses = [server.url("bench") for server in servers] or [LOCAL]
         path = str(Path(place) / "bus")
-        engine = stack.enter_context(running(["benchmarks.bus_ends", "engine", bus, path]))
+        engine = stack.enter_context(running(["benchmarks.bus_ends", "engine", ",".join(buses), path]))
         engine.line()
-        gateways = [stack.enter_context(_gateways(bus, path, each)) for each in _split(count)]
+        gateways = [
+            stack.enter_context(_gateways(bus, path, each))
+            for bus, each in zip(cycle(buses), _split(count), strict=False)
+        ]
         idle_s = _used(engine.pid, seconds)
         began = [cpu_s(psutil.Process(gateway.pid)) for gateway in gateways]
-        relay_began = cpu_s(relay) if relay else 0.0
+        relays_began = sum(map(cpu_s, relays))
         for gateway in gateways:
             os.kill(gateway.pid, signal.SIGUSR1)
         time.sleep(0.2)
@@ -83,11 +89,11 @@ def _measure(name: str, program: str, seconds: float) -> Row:
         steps = json.loads(engine.line())["steps"]
         time.sleep(0.5)  # what is still on its way
         used = [cpu_s(psutil.Process(gateway.pid)) for gateway in gateways]
-        relay_used = cpu_s(relay) if relay else 0.0
+        relays_used = sum(map(cpu_s, relays)) - relays_began
         return _row(steps, count, gateways, {
             "engine_us": (busy_s - idle_s) / steps * 1e6,
             "gateway_us": (sum(used) - sum(began)) / steps / count * 1e6,
-            "relay_us": (relay_used - relay_began) / steps * 1e6 if relay else None,
+            "relay_us": relays_used / steps * 1e6 if relays else None,
         })  # fmt: skip
 
 
@@ -126,7 +132,7 @@ def _line(name: str, middle: dict[str, Row]) -> list[object]:
     row = middle.get(name)
     if row is None:
         return [name, "void", *[None] * (len(_HEADINGS) - 2)]
-    local = middle.get(name.replace("redis", LOCAL), {})
+    local = middle.get(f"{LOCAL}, {name.partition(', ')[2]}", {})
     return [
         *(name, row["engine_us"], ratio(row["engine_us"], local.get("engine_us"))),
         *(row["gateway_us"], ratio(row["gateway_us"], local.get("gateway_us")), row.get("relay_us")),

@@ -15,8 +15,10 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
+from zlib import crc32
 
 import msgspec
 
@@ -30,6 +32,7 @@ from crypto_stream.market.quotes import Quote
 from crypto_stream.market.status import SourceStatus
 
 _SOURCE = "bench"
+_CENTS = 6_412_345  # the lowest price
 
 
 class Feed:
@@ -112,8 +115,16 @@ class Feed:
         return Beat(time.time_ns() // 1_000_000, [self.status()], None, 0.0)
 
 
+@cache
+def _day(symbol: str) -> tuple[int, str, str]:
+    """Return the price of 24 h ago, in cents and as text, and the change since, in percent."""
+    opened = 6_300_000 + crc32(symbol.encode()) % 230_000
+    return opened, f"{opened / 100:.2f}", f"{(_CENTS - opened) * 100 / opened:.2f}"
+
+
 def _quote(one: Instrument, seq: int, moment: str, now_ms: int) -> Quote:
-    cents = 6_412_345 + seq % 1000
+    cents = _CENTS + seq % 1000
+    opened, open_24h, change_24h = _day(one.symbol)
     return Quote(
         symbol=one.symbol,
         base=one.base,
@@ -124,12 +135,12 @@ def _quote(one: Instrument, seq: int, moment: str, now_ms: int) -> Quote:
         bid_size=moment,
         ask=f"{(cents + 1) / 100:.2f}",
         ask_size="0.80412",
-        open_24h="63000.00",
+        open_24h=open_24h,
         high_24h="64500.10",
         low_24h="62800.00",
         volume_24h="12345.67891",
-        change_24h="1.78",
-        change_abs_24h=f"{(cents - 6_300_000) / 100:.2f}",
+        change_24h=change_24h,
+        change_abs_24h=f"{(cents - opened) / 100:.2f}",
         time=now_ms,
         received=now_ms,
         published=now_ms,

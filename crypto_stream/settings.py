@@ -278,7 +278,9 @@ def _from_file(file: Path | None) -> tuple[dict[str, Any], dict[str, dict[str, s
             ) from None
         return {}, {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingError(f"config: {str(path)!r} cannot be read: {error}") from None
+        denied = isinstance(error, PermissionError)
+        why = "the user that runs this program must be allowed to read it" if denied else error
+        raise SettingError(f"config: {str(path.absolute())!r} cannot be read: {why}") from None
     values: dict[str, Any] = {}
     tables: dict[str, dict[str, str]] = {}
     for key, value in content.items():

@@ -2,20 +2,22 @@
 
 Documentation: https://docs.bitfinex.com/docs/ws-general and .../reference/ws-public-books, ws-public-trades,
 ws-public-ticker. Three channels per instrument: `book` (25 levels of each side, of which the first is used),
-`trades` and `ticker` (24 h figures). Data frames are arrays; they name their channel only by the number that
-its acknowledgement gave it, on that connection. The venue's ids look like `tBTCUSD`, or `tAVAX:USD` if a
-currency has more than three letters; it has names of its own for some currencies (UST is USDT). Prices have
-at most five significant digits, so the book's finest precision (P0) shows them exactly.
+`trades` and `ticker` (24 h figures). For books `book` of 100 levels: one that falls out is removed before
+another takes its place, so that a few may be missing at the end for a moment. Data frames are arrays; they
+name their channel only by the number that its acknowledgement gave it, on that connection. At our request
+they are numbered: a missing one may have changed any book. The venue's ids look like `tBTCUSD`, or
+`tAVAX:USD` if a currency has more than three letters; it has names of its own for some currencies (UST is
+USDT). Prices have at most five significant digits, so the book's finest precision (P0) shows them exactly.
 
-Evidence: recorded 2021-04-17 (books, 24 h figures, acknowledgements, heartbeats), single frames of 2024-12-15
-(trades) and 2026-09-22 (all others, errors); notices, limits and REST from the documents.
+Evidence: recorded 2021-04-17 (books of 100 levels, 24 h figures, acknowledgements, heartbeats), single frames
+of 2024-12-15 (trades) and 2026-09-22 (all others, errors); notices, limits and REST from the documents.
 
 Not given: times of books and of 24 h figures; a tick; which instruments are halted (only the whole venue).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import msgspec
@@ -27,9 +29,11 @@ from crypto_stream.feed.handler import (
     Bar,
     BarTime,
     Budget,
+    DepthChange,
     Event,
     Ignored,
     Instrument,
+    Level,
     Limits,
     Listed,
     Moving,
@@ -64,15 +68,18 @@ if TYPE_CHECKING:
 URLS = ["wss://api-pub.bitfinex.com:443"]
 REST_URL = "https://api-pub.bitfinex.com"
 BUSY = "btcusd"
+DEPTH = True
 LIMITS = Limits(
     instruments=7,  # 25 channels per connection, three per instrument, with room for BUSY
     connections=10,
     pace_s=0.1,  # the limit is not published
     attempts=Budget(20, 60.0),  # more attempts are blocked for a minute
+    books=25,
 )
 
-_CHANNELS: dict[Topic, str] = {"top": "book", "trades": "trades", "day": "ticker"}
-_EXTRA: dict[str, dict[str, str]] = {"book": {"prec": "P0", "freq": "F0", "len": "25"}}
+_CHANNELS: dict[Topic, str] = {"top": "book", "trades": "trades", "day": "ticker", "depth": "book"}
+_BOOK = {"prec": "P0", "freq": "F0"}
+_EXTRA: dict[Topic, dict[str, str]] = {"top": {**_BOOK, "len": "25"}, "depth": {**_BOOK, "len": "100"}}
 _NUMBER_FRAMES = '{"event":"conf","flags":65536}'  # then the last element of each data frame is its number
 # The venue's names of currencies; its list has all of them.
 _ALIASES = {
@@ -82,6 +89,7 @@ _ALIASES = {
 _NAMES = {ours: theirs for theirs, ours in _ALIASES.items()}
 _LETTERS = 3  # of a currency in an id without a colon
 _DUPLICATE, _NOT_SUBSCRIBED = 10301, 10400
+_LOST = "a frame was lost"
 _MAINTENANCE = "maintenance"
 _STATES = {1: ""}  # of the whole venue; all others are maintenance
 _NOTICES: dict[int | None, tuple[Event, ...]] = {
@@ -100,7 +108,7 @@ class _Data(Struct, array_like=True, gc=False):
     third: Raw = Raw()
 
 
-class _Level(Struct, array_like=True, gc=False):
+class _Row(Struct, array_like=True, gc=False):
     price: Raw
     count: VenueKey
     amount: Raw
@@ -147,7 +155,7 @@ _Candle = tuple[BarTime, Raw, Raw, Raw, Raw, Raw]
 
 _data = msgspec.json.Decoder(_Data).decode
 _key = msgspec.json.Decoder(VenueKey).decode
-_levels = msgspec.json.Decoder(list[_Level]).decode
+_levels = msgspec.json.Decoder(list[_Row]).decode
 _trade = msgspec.json.Decoder(_Trade).decode
 _past_trades = msgspec.json.Decoder(list[_Trade]).decode
 _ticker = msgspec.json.Decoder(_Ticker).decode
@@ -194,13 +202,17 @@ class _Channel(NamedTuple):
 
 
 class Reader:
-    """Parses and counts the frames of a connection, keeps its books; `instruments` are by the venue's id."""
+    """Parses and counts the frames of a connection, keeps its books; `instruments` are by the venue's id.
+
+    On a connection for books, as those of the topic `depth`, it keeps none: they are passed on.
+    """
 
     def __init__(self, instruments: Mapping[str, Instrument]) -> None:
         self._instruments = instruments
         self._channels: dict[int, _Channel] = {}
         self._unwanted: set[str] = set()  # channels to cancel as soon as they have a number
         self._frame: int | None = None
+        self._is_for_books = False
 
     def subscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
         """Request one channel per message, prices before trades; acknowledgements name channel and id.
@@ -209,7 +221,9 @@ class Reader:
         """
         requests = []
         for each, channel in by_topic(wanted, _CHANNELS):
-            message = {"event": "subscribe", "channel": channel, "symbol": each.id, **_EXTRA.get(channel, {})}
+            self._is_for_books |= each.topic == "depth"
+            more = _EXTRA.get(each.topic, {})
+            message = {"event": "subscribe", "channel": channel, "symbol": each.id, **more}
             text, key = msgspec.json.encode(message).decode(), f"{channel} {each.id}"
             self._unwanted.discard(key)
             requests.append(Request(text, (key,), (each,)))
@@ -243,21 +257,20 @@ class Reader:
         if payload.startswith(b'"'):
             kind = payload.decode().strip('"')
             payload, frame = (b"", data.second) if kind == "hb" else (bytes(data.second), data.third)
-        if not self._is_next(frame):
-            for channel in self._channels.values():
-                channel.levels.lose()
+        lost = [] if self._is_next(frame) else self._lose()
         found = self._channels.get(data.number)
         if found is None:
-            return [Ignored("not_subscribed")]
-        if found.key.startswith("book ") and kind in {"", "hb"}:
-            return [_read_book(found.instrument, found.levels, payload)]
-        if kind == "te":
-            return [_read_trade(found.instrument, _trade(payload))]
-        if kind:
-            return [Ignored(kind[:40])]
-        if found.key.startswith("ticker "):
-            return [_read_ticker(found.instrument, payload)]
-        return _read_past_trades(found.instrument, payload) or [Ignored("no_trades")]
+            return [*lost, Ignored("not_subscribed")]
+        if self._is_for_books:
+            return [*lost, _read_depth(found.instrument, kind, payload, is_numbered=bool(bytes(frame)))]
+        return _read_payload(found, kind, payload)
+
+    def _lose(self) -> list[Event]:
+        """Forget all levels; on a connection for books report that these are lost."""
+        for channel in self._channels.values():
+            channel.levels.lose()
+        lost = [Resync(each.instrument, "depth", _LOST) for each in self._channels.values()]
+        return [*lost] if self._is_for_books else []
 
     def _is_next(self, number: Raw) -> bool:
         """Return whether no frame is missing before this one; without numbers that is not known."""
@@ -320,27 +333,63 @@ def _cancelling(number: int) -> str:
     return f'{{"event":"unsubscribe","chanId":{number}}}'
 
 
+def _read_payload(channel: _Channel, kind: str, payload: bytes) -> list[Event]:
+    """Parse data of a channel, on a connection for prices."""
+    if channel.key.startswith("book ") and kind in {"", "hb"}:
+        return [_read_book(channel.instrument, channel.levels, payload)]
+    if kind == "te":
+        return [_read_trade(channel.instrument, _trade(payload))]
+    if kind:
+        return [Ignored(kind[:40])]
+    if channel.key.startswith("ticker "):
+        return [_read_ticker(channel.instrument, payload)]
+    return _read_past_trades(channel.instrument, payload) or [Ignored("no_trades")]
+
+
 def _read_book(instrument: Instrument, levels: Levels, payload: bytes) -> Event:
     """Apply the whole book or one change; `payload` is b"" for a heartbeat.
 
     [[7254.7,3,3.3],[7254.8,1,-0.5],...] or [7254.7,0,1]: price, number of orders (0 removes the level)
     and amount, which is negative for asks.
     """
-    is_whole = payload.startswith((b"[[", b"[]"))
+    is_whole = _is_whole(payload)
     if not is_whole and not levels.known:
-        lost = Resync(instrument, "top", "a frame was lost")
+        lost = Resync(instrument, "top", _LOST)
         return lost if levels.must_be_requested() else Ignored("book_unknown")
     if not payload:
         return Ignored("hb")
     with levels.changing(whole=is_whole):
-        for level in _levels(payload if is_whole else b"[%b]" % payload):
-            price, amount = exact(level.price), exact(level.amount)
-            if price is None or amount is None:
-                raise ValueError("a level without price or amount")
-            size = amount.removeprefix("-")
-            levels.put(price, size if level.count else None, is_bid=size == amount)
+        for price, size, is_bid in _read_levels(payload):
+            levels.put(price, size, is_bid=is_bid)
     bid, bid_size, ask, ask_size = levels.top()
     return Update(instrument, "book", ARRIVAL, bid=bid, bid_size=bid_size, ask=ask, ask_size=ask_size)
+
+
+def _read_depth(instrument: Instrument, kind: str, payload: bytes, *, is_numbered: bool) -> Event:
+    """Parse the whole book or one change, as `_read_book` does; numbers are what reveals a loss."""
+    if kind:
+        return Ignored(kind[:40])
+    if not is_numbered:
+        raise ValueError("a change of a book in a frame without a number")
+    bids: list[Level] = []
+    asks: list[Level] = []
+    for price, size, is_bid in _read_levels(payload):
+        (bids if is_bid else asks).append((price, size or "0"))
+    return DepthChange(instrument, bids, asks, whole=_is_whole(payload))
+
+
+def _read_levels(payload: bytes) -> Iterator[tuple[str, str | None, bool]]:
+    """Parse levels: price, size (None: removed), and whether it is a bid."""
+    for level in _levels(payload if _is_whole(payload) else b"[%b]" % payload):
+        price, amount = exact(level.price), exact(level.amount)
+        if price is None or amount is None:
+            raise ValueError("a level without price or amount")
+        size = amount.removeprefix("-")
+        yield price, size if level.count else None, size == amount
+
+
+def _is_whole(payload: bytes) -> bool:
+    return payload.startswith((b"[[", b"[]"))
 
 
 def _read_past_trades(instrument: Instrument, payload: bytes) -> list[Event]:

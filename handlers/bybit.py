@@ -2,10 +2,11 @@
 
 Documentation: https://bybit-exchange.github.io/docs/v5/ws/connect and .../v5/websocket/public/ticker,
 orderbook, trade. Three topics per instrument: `orderbook.1` (best bid and ask), `publicTrade`, `tickers`
-(24 h figures, without bid and ask on spot). The order of a frame's fields differs between products.
+(24 h figures, without bid and ask on spot); for books `orderbook.200`, the first 200 levels, then their
+changes every 100 ms, numbered without gaps. The order of a frame's fields differs between products.
 
-Evidence: recorded 2026-08-09 (`tickers`, `publicTrade`, acknowledgements); single frames of `orderbook.1`,
-2023; limits from the documents.
+Evidence: recorded 2026-08-09 (`tickers`, `publicTrade`, `orderbook.200`, acknowledgements); single frames of
+`orderbook.1`, 2023; a book that begins again at 1, and limits, from the documents.
 
 Not given: bid and ask within the 24 h figures.
 """
@@ -24,6 +25,7 @@ from crypto_stream.feed.handler import (
     Bar,
     BarTime,
     Budget,
+    DepthChange,
     Event,
     Ignored,
     Instrument,
@@ -35,6 +37,7 @@ from crypto_stream.feed.handler import (
     Pong,
     Refused,
     Request,
+    Resync,
     Rules,
     Topic,
     Trade,
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
 URLS = ["wss://stream.bybit.com:443"]
 REST_URL = "https://api.bybit.com"
 BUSY = "btcusdt"
+DEPTH = True
 LIMITS = Limits(
     instruments=250,  # a connection's topics may have 21,000 characters in total
     connections=5,
@@ -66,8 +70,14 @@ LIMITS = Limits(
     ),  # the venue disconnects after ten minutes without ping or data
 )
 
-_TOPICS: dict[Topic, str] = {"top": "orderbook.1", "trades": "publicTrade", "day": "tickers"}
+_TOPICS: dict[Topic, str] = {
+    "top": "orderbook.1",
+    "trades": "publicTrade",
+    "day": "tickers",
+    "depth": "orderbook.200",
+}
 _PER_REQUEST = 10  # topics
+_RESTARTED = 1  # the number of a whole book after a restart of the service
 _MINUTES = {"1m": "1", "1h": "60"}
 
 
@@ -92,6 +102,10 @@ class _Top(Struct):
     s: str
     b: list[tuple[str, str]]
     a: list[tuple[str, str]]
+
+
+class _Book(_Top):
+    u: VenueKey
 
 
 class _Trade(Struct, gc=False):
@@ -159,6 +173,7 @@ _push = msgspec.json.Decoder(_Push).decode
 _response = msgspec.json.Decoder(_Response).decode
 _ticker = msgspec.json.Decoder(_Ticker).decode
 _top = msgspec.json.Decoder(_Top).decode
+_book = msgspec.json.Decoder(_Book).decode
 # Not strict: ids are numbers in quotes. Fields typed as str remain strings in this mode.
 _trades = msgspec.json.Decoder(list[_Trade], strict=False).decode
 _item = msgspec.json.Decoder(_Item).decode
@@ -291,6 +306,29 @@ def _best(side: _Side, is_snapshot: bool) -> tuple[_Text, _Text]:
     return None, None
 
 
+def _read_book(instrument: Instrument, push: _Push) -> list[Event]:
+    """Parse a book: a `snapshot`, then each `delta` has the next number; the size "0" removes a level.
+
+    {"topic":"orderbook.200.BTCUSDT","ts":1786310816618,"type":"delta","data":{"s":"BTCUSDT",
+     "b":[["65140.4","0.875077"]],"a":[["65239.1","0"]],"u":62505425,"seq":112488545865},"cts":1786310816585}
+    A level that falls out of the first 200 is removed, too. After a restart the numbers begin again.
+    """
+    book = _book(push.data)
+    whole = push.type == "snapshot"
+    change = DepthChange(
+        instrument=instrument,
+        bids=book.b,
+        asks=book.a,
+        whole=whole,
+        time=push.ts if push.cts is None else push.cts,
+        number=book.u,
+        after=None if whole else book.u - 1,
+    )
+    if whole and book.u == _RESTARTED:  # else it would be taken for an older one
+        return [Resync(instrument, "depth", "the venue's numbers began again"), change]
+    return [change]
+
+
 def _read_trades(instrument: Instrument, push: _Push) -> list[Event]:
     """Parse trades, oldest first; several may have the same `seq`, but `i` is unique.
 
@@ -311,6 +349,7 @@ def _read_trades(instrument: Instrument, push: _Push) -> list[Event]:
 
 _READERS: dict[str, Callable[[Instrument, _Push], list[Event]]] = {
     "orderbook.1": _read_top,
+    "orderbook.200": _read_book,
     "publicTrade": _read_trades,
     "tickers": _read_ticker,
 }

@@ -1,12 +1,15 @@
 """Gemini, public spot market data of its current WebSocket (the sockets on api.gemini.com are archived).
 
 Documentation: https://developer.gemini.com/websocket/introduction and .../rest/market-data.
-Two streams per instrument: `bookTicker`, the best bid and ask at each change, and `trade`. Times are in ns.
-A request with one unknown stream is refused as a whole, so each instrument has a request of its own. The ids
-look like `btcusd`; perpetuals (`btcgusdperp`) and prediction markets use the same socket, we ignore them.
+Two streams per instrument: `bookTicker`, the best bid and ask at each change, and `trade`. For books
+`depth@100ms`: first the whole book, since we connect with `snapshot=-1`, then changes, each of which names
+the number of the one before; `depth20` would be simpler, but as documented its frames do not name their
+instrument. Times are in ns. A request with one unknown stream is refused as a whole, so each instrument has
+a request of its own. The ids look like `btcusd`; perpetuals (`btcgusdperp`) and prediction markets use the
+same socket, we ignore them.
 
-Evidence: documents and the code of clients alone for both streams; recorded 2026-09-15 are responses, errors
-and depth frames, 2026-08-09 the list of instruments.
+Evidence: documents and the code of clients alone for the first two streams; recorded 2026-09-15 are
+responses, errors and frames of `depth@100ms`, of perpetuals, 2026-08-09 the list of instruments.
 
 Not given: 24 h figures (only its REST interface has them, without a volume); announcements of a shutdown. The
 last price beside a top of book (`c`) is not used, since nothing tells how old it is.
@@ -26,11 +29,14 @@ from crypto_stream.feed.handler import (
     Bar,
     BarTime,
     Budget,
+    DepthChange,
     Event,
     Ignored,
     Instrument,
+    Level,
     Limits,
     Listed,
+    Opening,
     Refused,
     Request,
     Rules,
@@ -53,12 +59,14 @@ if TYPE_CHECKING:
 URLS = ["wss://ws.gemini.com:443"]
 REST_URL = "https://api.gemini.com"
 BUSY = "btcusd"
+DEPTH = True
 LIMITS = Limits(
     pace_s=0.1,  # requests may weigh 7,000 in ten seconds; what each of them weighs is not published
     attempts=Budget(300, 300.0),
 )
 
-_STREAMS: dict[Topic, str] = {"top": "bookTicker", "trades": "trade"}
+_STREAMS: dict[Topic, str] = {"top": "bookTicker", "trades": "trade", "depth": "depth@100ms"}
+_DEPTH_UPDATE = "depthUpdate"
 _OK = 200
 _RATE_LIMIT = -1003
 _TRADING = {"open", "limit_only"}  # the latter refuses market orders only
@@ -104,6 +112,14 @@ class _Trade(Struct, gc=False):
     q: str
 
 
+class _Book(Struct):
+    E: VenueKey
+    U: VenueKey
+    u: VenueKey
+    b: list[Level]
+    a: list[Level]
+
+
 class _WithoutRules(Struct, gc=False):
     symbol: str
     base_currency: str
@@ -130,6 +146,7 @@ class _Candle(Struct, array_like=True, gc=False):
 _frame = msgspec.json.Decoder(_Frame).decode
 _top = msgspec.json.Decoder(_Top).decode
 _trade = msgspec.json.Decoder(_Trade).decode
+_book = msgspec.json.Decoder(_Book).decode
 _rows = msgspec.json.Decoder(Annotated[list[Raw], VenueList]).decode
 _market = msgspec.json.Decoder(_Market).decode
 _without_rules = msgspec.json.Decoder(_WithoutRules).decode
@@ -151,18 +168,26 @@ def pair_of(venue_id: str) -> tuple[str, str] | None:
     return None if quote is None else (joined.removesuffix(quote), quote)
 
 
+async def opening(http: httpx.AsyncClient, options: Mapping[str, str]) -> Opening:
+    """Return the path, which requests that each book begins with all its levels."""
+    return Opening("/?snapshot=-1")
+
+
 class Reader:
     """Parses the frames of one connection and numbers its requests; `instruments` are by the venue's id."""
 
     def __init__(self, instruments: Mapping[str, Instrument]) -> None:
         self._instruments = instruments
         self._numbers = itertools.count(1)
+        self._awaited: set[str] = set()  # the ids whose whole book was requested and has not come
+        self._last: dict[str, int] = {}  # id → the number of its book
 
     def subscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
         """Request the streams of one instrument per message; acknowledgements contain its number.
 
         {"id":1,"method":"subscribe","params":["btcusd@bookTicker","btcusd@trade"]}
         """
+        self._awaited |= {each.id for each in wanted if each.topic == "depth"}
         return self._requests("subscribe", wanted)
 
     def unsubscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
@@ -174,12 +199,41 @@ class Reader:
         head = _frame(frame)
         if head.status is not None:
             return [_read_response(head)]
-        if head.e not in {"", "trade"} or (head.t is None and head.u is None):
+        if head.e not in {"", "trade", _DEPTH_UPDATE} or (head.t is None and head.u is None):
             return [Ignored(head.e[:40] or "unknown")]
         instrument = self._instruments.get(head.s)
         if instrument is None:
             return [Ignored("not_subscribed")]
+        if head.e == _DEPTH_UPDATE:
+            return [self._read_book(instrument, head.s, frame)]
         return [_read_top(instrument, frame) if head.t is None else _read_trade(instrument, frame)]
+
+    def _read_book(self, instrument: Instrument, venue_id: str, frame: bytes) -> Event:
+        """Parse a book, or what changed of it; a size of 0 removes a level.
+
+        {"e":"depthUpdate","E":1789456742362015387,"s":"ethusd","U":1764527605192686,"u":1764527605192712,
+         "b":[["2482.5500","1.047"]],"a":[["2483.5000","0.000"]]}
+        `u` is the number of the book, `U` that of the one before, or of an earlier one: sizes are absolute.
+        The whole book is the first frame of a subscription and has none before it: both are the same. A
+        frame that was still on its way when a book was requested again must not be taken for it.
+        """
+        book = _book(frame)
+        whole = venue_id in self._awaited and book.u == book.U
+        last = self._last.get(venue_id, book.U)
+        if not whole and book.u <= last:
+            return Ignored("depth_repeated")
+        if whole:
+            self._awaited.discard(venue_id)
+        self._last[venue_id] = book.u
+        return DepthChange(
+            instrument=instrument,
+            bids=book.b,
+            asks=book.a,
+            whole=whole,
+            time=book.E // _NS_PER_MS,
+            number=book.u,
+            after=None if whole else max(book.U, last),
+        )
 
     def _requests(self, method: str, wanted: Sequence[Wanted]) -> list[Request]:
         by_id: dict[str, list[Wanted]] = {}

@@ -12,11 +12,15 @@ Bitcoin is traded as UBTC, a token of a bridge, and listed as that: the setting 
 BTC. Prices have at most five significant digits, which `Rules` cannot express: it has only the number of
 decimals.
 
+Books are not taken: `l2Book` sends its 20 levels every 5 s only, so that most of the time they would
+contradict the venue's own best bid and ask, and its `fast` form, every 0.5 s, has five, which would end the
+merged book.
+
 Evidence: single frames of 2025-09 to 2026-09, all of perpetual contracts, whose shapes spot shares; of spot
 itself the documents and the code of clients alone.
 
-Not given: high and low of 24 h; a last price beside the 24 h figures; increasing ids of trades; states in the
-list of pairs; announcements of a shutdown.
+Not given: a book of 20 levels that is less than 5 s old; high and low of 24 h; a last price beside the 24 h
+figures; increasing ids of trades; states in the list of pairs; announcements of a shutdown.
 """
 
 from __future__ import annotations

@@ -2,13 +2,16 @@
 
 Documentation: https://docs.kraken.com/exchange/api-reference/spot-websocket-v2/ticker, .../trade, .../ping.
 Two channels per instrument: `ticker`, sent at each change of the best bid or ask and including the 24 h
-figures, and `trade`; for books `book`, with a checksum. Numbers are JSON numbers. The venue's ids look like
-`BTC/USD`; its REST interface calls BTC XBT and DOGE XDG, which the WebSocket does not accept.
+figures, and `trade`; for books `book`, whose changes have no numbers but a checksum of the first 10 levels: a
+loss beyond these would not be noticed, so only 10 of the 25 that we keep are shown. Numbers are JSON numbers.
+The venue's ids look like `BTC/USD`; its REST interface calls BTC XBT and DOGE XDG, which the WebSocket does
+not accept.
 
 Evidence: single frames of all channels, of `status`, acknowledgements and a refusal, 2026-08 and 2026-09; a
 `book` with its checksums recorded on 2023-07-30; limits from the documents.
 
-Not given: an opening price (calculated from the change); the announcement of a shutdown.
+Not given: more than 10 certain levels of a book; an opening price (calculated from the change); the
+announcement of a shutdown.
 """
 
 from __future__ import annotations
@@ -233,7 +236,7 @@ class Reader:
         except msgspec.ValidationError:
             return [self._read_response(_response(frame))]
         if push.channel == "book":
-            return self._read_books(push)
+            return self._read_books(push) or [Ignored("book")]
         read = self._readers.get(push.channel)
         return (read(push.data) if read else []) or [Ignored(push.channel[:40])]
 

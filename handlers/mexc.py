@@ -4,12 +4,12 @@ Documentation: https://www.mexc.com/api-docs/spot-v3/websocket-market-streams; t
 https://github.com/mexcdevelop/websocket-proto.
 
 Three channels per instrument: `aggre.bookTicker` (best bid and ask, at most every 100 ms), `aggre.deals`
-(trades, likewise), `miniTicker` (24 h figures every few seconds, without the price of a day ago). Requests
-and responses are JSON texts; data is binary, a `PushDataV3ApiWrapper` whose fields are read by number.
-The venue's ids look like `BTCUSDT`.
+(trades, likewise), `miniTicker` (24 h figures every few seconds, without the price of a day ago). For books
+`limit.depth`, the first 20 levels, whole each time. Requests and responses are JSON texts; data is binary, a
+`PushDataV3ApiWrapper` whose fields are read by number. The venue's ids look like `BTCUSDT`.
 
-Evidence: single frames of 2025-09 and 2026-09, none of them a whole session; limits, refusals and the REST
-interface are known at second hand.
+Evidence: single frames of 2025-09 and 2026-09, none of them a whole session, the one of `limit.depth` with 5
+levels; limits, refusals and the REST interface are known at second hand.
 
 Not given: the price of 24 h ago; announcements of a shutdown.
 """
@@ -28,10 +28,12 @@ from crypto_stream.feed.handler import (
     Acked,
     Bar,
     BarTime,
+    DepthChange,
     Event,
     Ignored,
     Instrument,
     Keepalive,
+    Level,
     Limits,
     Listed,
     Opening,
@@ -60,24 +62,27 @@ if TYPE_CHECKING:
 URLS = ["wss://wbs-api.mexc.com:443"]
 REST_URL = "https://api.mexc.com"
 BUSY = "btcusdt"
+DEPTH = True
 LIMITS = Limits(
     instruments=9,  # 30 subscriptions per connection, three per instrument
     connections=20,
     pace_s=0.1,
     max_age_s=23 * 3600.0,  # the venue disconnects after 24 h
     keepalive=Keepalive('{"method":"PING"}', 20.0),  # it disconnects after a minute without data
+    books=30,
 )
 
 _CHANNELS: dict[Topic, str] = {
     "top": "spot@public.aggre.bookTicker.v3.api.pb@100ms@{}",
     "trades": "spot@public.aggre.deals.v3.api.pb@100ms@{}",
     "day": "spot@public.miniTicker.v3.api.pb@{}@UTC+0",
+    "depth": "spot@public.limit.depth.v3.api.pb@{}@20",
 }
 _PER_REQUEST = 10  # channels
 _LARGEST_KEY = 2**63 - 1
 # The fields of the wrapper, and those of them that contain data.
 _CHANNEL, _SYMBOL, _SEND_TIME = 1, 3, 6
-_MINI_TICKER, _DEALS, _BOOK_TICKER = 309, 314, 315
+_DEPTHS, _MINI_TICKER, _DEALS, _BOOK_TICKER = 303, 309, 314, 315
 
 _NAMES = re.compile(r"spot@[^,\]\s]+")
 _REFUSED = re.compile(r"Not Subscribed successfully! *\[([^\]]*)\]\.?(.*)", re.DOTALL)
@@ -242,6 +247,29 @@ def _side(price: str, size: str) -> tuple[str | None, str | None]:
     return (text, decimal_text(size)) if text else (None, None)
 
 
+def _read_depths(instrument: Instrument, push: Message, data: Message) -> list[Event]:
+    """Parse the first levels of a book, asks before bids; older versions of the schema have no version of it.
+
+    1: {1: "84270.01" (an ask)  2: "5.42169969"}, ...  2: {1: "84270.00" (a bid)  2: "0.00638700"}, ...
+    3: "spot@public.limit.depth.v3.api.pb"  4: "82164155643" (version)  5: 1790281247239
+    """
+    sent = _time(push)
+    return [
+        DepthChange(
+            instrument=instrument,
+            bids=_levels(data.messages(2)),
+            asks=_levels(data.messages(1)),
+            whole=True,
+            time=sent,
+            number=_number(data.text(4)) if 4 in data else sent,
+        )
+    ]
+
+
+def _levels(side: list[Message]) -> list[Level]:
+    return [(level.text(1), level.text(2)) for level in side]
+
+
 def _read_deals(instrument: Instrument, push: Message, data: Message) -> list[Event]:
     """Parse trades, oldest first; the first number of an id increases.
 
@@ -288,6 +316,7 @@ _READERS: dict[int, Callable[[Instrument, Message, Message], list[Event]]] = {
     _BOOK_TICKER: _read_top,
     _DEALS: _read_deals,
     _MINI_TICKER: _read_mini_ticker,
+    _DEPTHS: _read_depths,
 }
 
 

@@ -234,7 +234,8 @@ class Reader:
         if instrument is None:
             return [Ignored("not_subscribed" if arg.instId else arg.channel[:40])]
         if arg.channel == "books":
-            return [_read_book(instrument, push.action, item) for item in _books(push.data)]
+            found = [_read_book(instrument, push.action, item) for item in _books(push.data)]
+            return found or [Ignored("books")]
         if arg.channel not in _READERS:
             return [Ignored(arg.channel[:40])]
         items, read = _READERS[arg.channel]

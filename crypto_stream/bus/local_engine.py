@@ -109,7 +109,7 @@ class LocalEnginePort:
         if links := [link for gateway in gateways if (link := self._links.get(gateway))]:
             frame = encode_frame(update)
             for link in links:
-                link.push(frame)
+                link.push_topic((update.topic, update.key), frame)
 
     def send_orders(self, gateway: str, messages: OrderMessages) -> bool:
         """Queue order messages for one gateway, never skipped; if False, stop until it has drained."""
@@ -177,6 +177,7 @@ class _Link:
         self._backend = backend
         self._max_unsent = max_unsent
         self._skipping_state = asyncio.Event()
+        self._skipped: dict[tuple[str, str], bytes] = {}  # the newest update of each key of a topic
         self._holding_orders = asyncio.Event()
         self._transport.set_write_buffer_limits(high=64 * 1024)
 
@@ -185,13 +186,14 @@ class _Link:
             self._transport.write(frame)
 
     def push(self, frame: bytes) -> None:
-        if self._skipping_state.is_set():
-            return
-        if self._transport.get_write_buffer_size() > _MAX_UNSENT_STATE:
-            self._skipping_state.set()
-            log.warning("a gateway reads too slowly; it will get a new snapshot when it has caught up")
-            return
-        self.write(frame)
+        if not self._skips():
+            self.write(frame)
+
+    def push_topic(self, key: tuple[str, str], frame: bytes) -> None:
+        if self._skips():
+            self._skipped[key] = frame
+        else:
+            self.write(frame)
 
     def send_orders(self, frame: bytes) -> bool:
         self.write(frame)
@@ -208,6 +210,9 @@ class _Link:
             await self.writer.drain()
             self._skipping_state.clear()
             self.push_snapshot()
+            skipped, self._skipped = self._skipped, {}
+            for frame in skipped.values():
+                self.write(frame)
 
     async def report_when_drained(self) -> None:
         while True:
@@ -215,3 +220,10 @@ class _Link:
             await self.writer.drain()
             self._holding_orders.clear()
             self._backend.drained(self._name)
+
+    def _skips(self) -> bool:
+        """Return whether the state must be skipped now."""
+        if not self._skipping_state.is_set() and self._transport.get_write_buffer_size() > _MAX_UNSENT_STATE:
+            self._skipping_state.set()
+            log.warning("a gateway reads too slowly; it will get a new snapshot when it has caught up")
+        return self._skipping_state.is_set()

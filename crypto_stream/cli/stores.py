@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import shlex
 import threading
 from collections.abc import Iterator, Mapping
@@ -60,11 +62,23 @@ def restore(folder: Path, data_dir: Path | None) -> None:
     settings = _settings(data_dir)
     _check_files(settings, "pg_restore")
     place = settings.data_dir
+    _check_user(place)
     with locked(place):
         sizes, aside = put_back(place, folder)
     _print_sizes("restored", sizes)
     if aside is not None:
         click.echo(f"The previous files were moved to {aside}")
+
+
+def _check_user(place: Path) -> None:
+    """Raise UsageError if files that this user writes there could not be used by whoever runs the engine."""
+    user_id = place.stat().st_uid if place.exists() else os.geteuid()
+    if user_id != os.geteuid():
+        try:
+            user = pwd.getpwuid(user_id).pw_name
+        except KeyError:
+            user = f"#{user_id}"
+        raise UsageError(f"data_dir: {str(place)!r} belongs to another user: use sudo -u {shlex.quote(user)}")
 
 
 def _check_files(settings: Settings, program: str) -> None:
@@ -96,6 +110,9 @@ def move(source: str, target: str | None, data_dir: Path | None) -> None:
     address = target or _settings(data_dir).database.get_secret_value()
     if not is_postgresql(address):
         raise UsageError(f"to: name the database to move from {source} to: --to postgresql://user@host/name")
+    if not place.is_dir():
+        raise UsageError(f"data_dir: {str(place)!r} contains no data")
+    _check_user(place)
     with locked(place):
         moved = copy(place, address)
     for table, rows in moved.items():
@@ -160,7 +177,7 @@ def _request(data_dir: Path | None, body: RequestBody) -> bytes:
         raise UsageError(f"no engine answers on the bus {describe_bus(bus)}: {why}; start it, or correct bus")
     raise UsageError(
         f"no engine answers for {settings.data_dir}: {why}; "
-        "start it, or name its data directory with --data-dir"
+        "start it, or give data_dir, runtime_dir and bus as that engine has them"
     )
 
 

@@ -29,7 +29,7 @@ def watch(client: Client, symbols: Sequence[str], *, best: bool) -> None:
     """Show changes until interrupted."""
     columns = screen.BEST if best else screen.QUOTES
     show = _on_screen if sys.stdout.isatty() else _as_lines
-    show(client.url, columns, _updates(client, symbols, best=best))
+    show(client, columns, _updates(client, symbols, best=best))
 
 
 def _updates(client: Client, symbols: Sequence[str], *, best: bool) -> Iterator[Update]:
@@ -45,26 +45,30 @@ def _first(client: Client) -> list[str]:
     return [each.symbol for each in (real or found)[:_MOST]]
 
 
-def _on_screen(url: str, columns: screen.Columns, updates: Iterator[Update]) -> None:
+def _on_screen(client: Client, columns: screen.Columns, updates: Iterator[Update]) -> None:
     known: dict[str, Quote | Best] = {}
     click.clear()
     for connected, values in updates:
         known.update((value.symbol, value) for value in values)
-        status = url if connected else f"{url}: not connected, trying again"
+        status = client.url if connected else _why_not(client)
         shown = [value if connected else replace(value, stale=True) for value in known.values()]
         rows = [_cells(value) for value in shown]
         click.echo(screen.screenful(columns, rows, status, shutil.get_terminal_size().lines), nl=False)
 
 
-def _as_lines(url: str, columns: screen.Columns, updates: Iterator[Update]) -> None:
+def _as_lines(client: Client, columns: screen.Columns, updates: Iterator[Update]) -> None:
     click.echo(screen.log_heading(columns))
     was_connected = True
     for connected, values in updates:
         if was_connected and not connected:
-            click.echo(f"{url}: not connected, trying again", err=True)
+            click.echo(_why_not(client), err=True)
         was_connected = connected
         for value in values:
             click.echo(screen.log_line(columns, _cells(value), wall_ms()))
+
+
+def _why_not(client: Client) -> str:
+    return f"{client.url}: not connected, trying again ({client.trouble})"
 
 
 def _cells(value: Quote | Best) -> tuple[str, ...]:

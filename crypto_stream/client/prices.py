@@ -104,13 +104,17 @@ _Events = Mapping[str, Callable[[object], list[_Value]]]
 
 
 class Client:
-    """A client of one gateway; calls return within `timeout_s` seconds or raise an error."""
+    """A client of one gateway; calls return within `timeout_s` seconds or raise an error.
+
+    `trouble` is why `watch` and its kind are not connected; None if they are, or were not called.
+    """
 
     def __init__(self, url: str, token: str | None = None, timeout_s: float = 5.0) -> None:
         """Use the gateway at `url` (http://host:port); `token`, the admin token, is needed to pin."""
         self.url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._timeout_s = timeout_s
+        self.trouble: str | None = None
 
     def courses(self, symbols: Sequence[str] = ()) -> list[Quote]:
         """Return the newest quotes of all instruments, or of some in this order, even if all are stale.
@@ -192,10 +196,12 @@ class Client:
             viewer = _Viewer(proxy_for(self.url), events)
             try:
                 viewer.connect(self.url, subscription, self._timeout_s)
+                self.trouble = None
                 while viewer.connected:
                     yield True, viewer.wait(1.0)
+                self.trouble = "the connection has ended"
             except SocketIOError as error:
-                _LOG.debug("no connection: %s", error)
+                self.trouble = _root(error)
             finally:
                 viewer.close()
             yield False, []
@@ -222,6 +228,13 @@ class Client:
             with suppress(msgspec.DecodeError):
                 return msgspec.json.decode(answer.content or b"null", type=kind)
         raise _problem(answer)
+
+
+def _root(error: BaseException) -> str:
+    """Return what went wrong first: the library only says that there was an error."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return str(error) or type(error).__name__
 
 
 def _quotes(payload: object) -> list[Quote]:

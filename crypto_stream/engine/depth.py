@@ -27,6 +27,7 @@ from crypto_stream.market.prices import LeftOut, SourcePrices
 MOST = 200
 TOO_MANY = f"the books of {MOST} instruments are kept already"
 BEHIND = "its book does not follow its quotes"
+FAR = "its book is far from its quotes"
 _TICK_S = 0.1
 # What cannot be reached for prices is not tried for books: both share a source's budget of attempts.
 _DELIVERING = ("connected", "live", "stale")
@@ -35,7 +36,7 @@ _LEASE_NS = 30_000_000_000
 _LINGER_NS = 5_000_000_000
 # What else decides which books count is looked at this often; their own changes at once.
 _OTHERS_NS = 250_000_000
-# How long a request waits for books that were not kept before.
+# How long a request, or an order, waits for books that were not kept before.
 _WAIT_S = 3.0
 
 
@@ -47,13 +48,14 @@ class DepthBooks:
         self._sources = feed.loop.sources
         self._activity = activity
         self._configs = feed.session_configs
+        self._band = feed.index_rule.band  # percent
         self._feeds = {
             name: DepthFeed(config, self._sources[name], self._on_change)
             for name, config in feed.session_configs.items()
             if isinstance(config.source, Venue) and config.source.gives_depth
         }
         self._watched: set[str] = set()
-        self._kept: list[str] = []
+        self._kept: dict[str, int] = {}  # symbol → since when (monotonic ns)
         self._others: dict[str, tuple[int, int]] = {}  # symbol → when it was looked at, its number then
         self._until_ns: dict[str, int] = {}  # symbol → when nobody will need it any more
         self._changed = asyncio.Event()
@@ -120,10 +122,20 @@ class DepthBooks:
                 left_out.append(LeftOut(each.source, found))
         return depth.depth(symbol, venues, left_out)
 
+    def awaits(self, source: str, symbol: str) -> bool:
+        """Return whether the book of one source was requested a moment ago, and neither came nor was refused.
+
+        Who never answers is waited for only then, however often the book is needed.
+        """
+        feed, since_ns = self._feeds.get(source), self._kept.get(symbol)
+        if feed is None or since_ns is None or not feed.is_awaited(symbol):
+            return False
+        return time.monotonic_ns() - since_ns < _WAIT_S * 1e9
+
     def at(self, source: str, symbol: str) -> VenueDepth | None:
         """Return the book of one source, and keep it for half a minute.
 
-        None while it is unknown, does not follow its quotes, or the source does not count.
+        None while it is unknown, does not agree with its quotes, or the source does not count.
         """
         feed = self._feeds.get(source)
         if feed is None or not feed.carries(symbol):
@@ -158,7 +170,8 @@ class DepthBooks:
         """Request what is watched, then what is needed, over connections that deliver prices now."""
         self._until_ns = {symbol: at_ns for symbol, at_ns in self._until_ns.items() if at_ns > now_ns}
         wanted = dict.fromkeys([*sorted(self._watched), *self._until_ns])
-        self._kept = list(islice(filter(self._has_books, wanted), MOST))
+        kept = islice(filter(self._has_books, wanted), MOST)
+        self._kept = {symbol: self._kept.get(symbol, now_ns) for symbol in kept}
         for name, each in self._feeds.items():
             of = self._sources[name].of  # the connection that carries an instrument
             each.want([symbol for symbol in self._kept if of(symbol).state in _DELIVERING], now_ns)
@@ -174,7 +187,7 @@ class DepthBooks:
         if self._is_behind(found, prices):
             feed.lose(symbol, BEHIND)
             return BEHIND
-        return found
+        return FAR if self._is_far(found, prices) else found
 
     def _ladder(self, source: str, symbol: str, now_ns: int) -> VenueDepth | None:
         if (known := self._feeds[source].known(symbol)) is None:
@@ -188,15 +201,25 @@ class DepthBooks:
         allowed_ms = self._configs[book.source].stale_after_ns // 1_000_000
         if prices.top_age_ms is None or book.age_ms - prices.top_age_ms <= allowed_ms:
             return False
-        tops = ((prices.bid, book.bids), (prices.ask, book.asks))
-        return any(
-            price is not None and levels and Decimal(price) != Decimal(levels[0][0]) for price, levels in tops
-        )
+        return any(quote != level for quote, level in _tops(book, prices))
+
+    def _is_far(self, book: VenueDepth, prices: SourcePrices) -> bool:
+        """Return whether a book contradicts the same venue's quotes by more than one source may differ."""
+        allowed = self._band / 100
+        return any(abs(level - quote) > quote * allowed for quote, level in _tops(book, prices))
 
     def _on_change(self, symbol: str) -> None:
         self._changed.set()
         for listener in self.listeners:
             listener(symbol)
+
+
+def _tops(book: VenueDepth, prices: SourcePrices) -> list[tuple[Decimal, Decimal]]:
+    """Return the best prices of both, the quote's first, of each side that both have."""
+    sides = ((prices.bid, book.bids), (prices.ask, book.asks))
+    return [
+        (Decimal(price), Decimal(levels[0][0])) for price, levels in sides if price is not None and levels
+    ]
 
 
 class DepthTopic(WholeTopic[Depth]):

@@ -11,6 +11,7 @@ from crypto_stream.market.ladder import DepthChange, HoleError, Ladder
 AWAITED = "its book was requested"
 # After a loss a book is requested at once, unless it was just requested: then after a delay that doubles.
 _FIRST_NS, _LONGEST_NS = 1_000_000_000, 300_000_000_000
+_KEYS = 5_000  # of requests that are remembered
 _STEADY_NS = 60_000_000_000  # known for as long, a book is no longer one that is lost again and again
 
 
@@ -43,6 +44,25 @@ class _Book:
         self.known_ns: int | None = None
         self.received_ns = 0
         self.number = number
+
+
+class Requested:
+    """Which books the newest requests were about, by the keys that their refusals name."""
+
+    def __init__(self) -> None:
+        self._symbols: dict[str, frozenset[str]] = {}
+
+    def note(self, keys: Collection[str], symbols: Collection[str]) -> None:
+        """Remember a request; the oldest ones are forgotten."""
+        for key in keys:
+            self._symbols.pop(key, None)
+            self._symbols[key] = frozenset(symbols)
+        while len(self._symbols) > _KEYS:
+            del self._symbols[next(iter(self._symbols))]
+
+    def of(self, key: str) -> Collection[str]:
+        """Return the symbols of a request; none if it did not request a book."""
+        return self._symbols.get(key, ())
 
 
 class Books:

@@ -71,11 +71,12 @@ class Chooser:
         """Return whether `name` is live for `symbol` and its venue trades it."""
         return symbol not in facts[name].of(symbol).halted and self.silence.is_live(name, symbol, facts)
 
-    def objection(self, name: str, case: Case) -> str | None:
+    def objection(
+        self, name: str, symbol: str, chain: Iterable[str], facts: Facts, now_ns: int
+    ) -> str | None:
         """Return why `name`'s price may be another coin's; None if it may serve."""
-        symbol, facts = case.symbol, case.facts
-        others = (each for each in case.chain if each != name and self.trades(each, symbol, facts))
-        return self.guard.objection(symbol, name, others, case.now_ns)
+        others = (each for each in chain if each != name and self.trades(each, symbol, facts))
+        return self.guard.objection(symbol, name, others, now_ns)
 
     def candidates(self, case: Case) -> Candidates:
         """List the sources that could serve; those behind the one that will are not examined."""
@@ -89,7 +90,7 @@ class Chooser:
                 continue
             if name not in (current, case.pin) and not self._is_late_at_startup(name, case):
                 compared = self.guard.is_enabled()
-                if objection := self.objection(name, case):
+                if objection := self.objection(name, symbol, case.chain, facts, case.now_ns):
                     objections[name] = objection
                     continue
             trades = trading[name] = self.trades(name, symbol, facts)

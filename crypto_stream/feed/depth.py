@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from msgspec.structs import replace
 
 from crypto_stream.errors import RetryLaterError, VenueError
-from crypto_stream.feed.books import AWAITED, Books, Known
+from crypto_stream.feed.books import AWAITED, Books, Known, Requested
 from crypto_stream.feed.connection import Recorder, SessionConnection
 from crypto_stream.feed.frame_reader import FrameReader
 from crypto_stream.feed.handler import (
@@ -43,6 +43,7 @@ from crypto_stream.log_throttle import LogThrottle
 log = logging.getLogger(__name__)
 
 _NOT_NEEDED = "no book is wanted"
+FULL = "no more of its books can be kept at once"
 _BUG = "error in its handler, see the log"
 
 
@@ -65,6 +66,7 @@ class DepthSession:
         self._connection: SessionConnection | None = None
         self._reader: Reading | None = None
         self._requested: dict[str, Wanted] = {}  # by symbol
+        self._keys = Requested()
         self._throttle = LogThrottle()
 
     @property
@@ -161,11 +163,17 @@ class DepthSession:
             self._connection.reply(event.text)
 
     def _refuse(self, event: Refused) -> None:
-        """Note a refusal; one that names no instrument may be of any book that was requested."""
-        named = [event.instrument.symbol] if event.instrument else self._books.awaited()
+        """Note a refusal, of the books that its request was about; without a key it may be of any.
+
+        A key that is not known is that of a cancellation: what was requested since then is not refused.
+        """
+        concerned = self._keys.of(event.key) if event.key else self._books.awaited()
         if event.instrument:
-            self._requested.pop(event.instrument.symbol, None)  # there is no subscription to end
-        for symbol in named:
+            symbol = event.instrument.symbol
+            concerned = [symbol] if symbol in concerned or not event.key else ()
+        for symbol in concerned:
+            if event.key or event.instrument:
+                self._requested.pop(symbol, None)  # there is no subscription to end
             self._books.refuse(symbol, f"refused: {event.reason}")
             self._changed(symbol)
 
@@ -181,7 +189,11 @@ class DepthSession:
         if not (wanted and make and self._connection):
             return
         try:
-            self._connection.queue(bounded(make, wanted, self._config.source.limits.request_bytes))
+            requests = bounded(make, wanted, self._config.source.limits.request_bytes)
+            if verb == "subscribe":
+                for each in requests:
+                    self._keys.note(each.keys, [self.by_id[one.id].symbol for one in each.wanted])
+            self._connection.queue(requests)
         except Exception:
             log.exception("error in a handler", extra={"source": self._config.source.name})
             self.end(_BUG)
@@ -206,6 +218,7 @@ class DepthFeed:
         self._session: DepthSession | None = None
         self._wake = asyncio.Event()
         self._wanted: Collection[str] = ()
+        self._left_over: Collection[str] = ()  # which the venue does not allow in addition
         self._retry = RetryPolicy(
             self._source.urls,
             prices.budget,
@@ -221,10 +234,14 @@ class DepthFeed:
     def want(self, symbols: Collection[str], now_ns: int) -> None:
         """Keep the books of those of these symbols that the source carries, and of no others.
 
-        One whose id at the venue is not known yet is requested as soon as it is.
+        One whose id at the venue is not known yet is requested as soon as it is. If the venue allows fewer
+        books, those that are kept already remain.
         """
         id_of = self._config.names.id_of
-        self._wanted = [each for each in symbols if each in self._carried and id_of(each) is not None]
+        wanted = [each for each in symbols if each in self._carried and id_of(each) is not None]
+        most = self._source.limits.books or len(wanted)
+        wanted.sort(key=lambda each: each not in self._books)
+        self._wanted, self._left_over = wanted[:most], wanted[most:]
         gone = self._books.want(self._wanted, now_ns)
         if self._wanted:
             self._wake.set()
@@ -246,7 +263,7 @@ class DepthFeed:
 
     def reason(self, symbol: str) -> str:
         """Return why there is no ladder."""
-        return self._books.reason(symbol)
+        return FULL if symbol in self._left_over else self._books.reason(symbol)
 
     def number(self, symbol: str) -> int:
         """Return a number that grows with each change of what is known of a symbol's book."""

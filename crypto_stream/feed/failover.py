@@ -191,7 +191,7 @@ class Failover:
     def objection(self, name: str, symbol: str, facts: Facts, now_ns: int) -> str | None:
         """Return why the live source `name` could not serve `symbol`: halted, or perhaps another coin."""
         halted = facts[name].of(symbol).halted.get(symbol)
-        return halted or self._chooser.objection(name, self._case(symbol, now_ns, facts, None))
+        return halted or self._chooser.objection(name, symbol, self.chains[symbol], facts, now_ns)
 
     def _case(self, symbol: str, now_ns: int, facts: Facts, pin: str | None) -> Case:
         chain = allowed = self.chains[symbol]

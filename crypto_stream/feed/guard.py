@@ -73,9 +73,11 @@ class JumpGuard:
         price = middle(self._book.entry(name, symbol))
         if price is None:
             return f"it has sent no price yet to compare with {whose}'s"
+        distance = _percent_apart(last.price, price)
+        if distance <= self.percent:  # as is usual: age allows more, never less
+            return None
         hours = Decimal(max(0, now_ns - last.at_ns)) / _HOUR_NS
         allowed = self.percent * max(Decimal(1), hours.sqrt())
-        distance = _percent_apart(last.price, price)
         if distance <= allowed or any(self.agree(symbol, name, other) for other in others):
             return None
         return (

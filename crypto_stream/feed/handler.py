@@ -190,7 +190,8 @@ class Limits(NamedTuple):
 
     At most `instruments` per connection, and `connections` per source; one request per `pace_s`, and no more
     than `requests` of each connection, of at most `request_bytes`; frames of at most `frame_bytes`;
-    connections last at most `max_age_s`; `attempts` to connect, over all hosts of the venue.
+    connections last at most `max_age_s`; `attempts` to connect, over all hosts of the venue. At most `books`
+    at once, on one connection.
     """
 
     instruments: int | None = None
@@ -202,6 +203,7 @@ class Limits(NamedTuple):
     max_age_s: float | None = None
     attempts: Budget = Budget(60, 60.0)
     keepalive: Keepalive = Keepalive(None, 20.0)
+    books: int | None = None
 
     @property
     def max_instruments(self) -> int | None:

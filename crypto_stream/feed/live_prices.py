@@ -53,7 +53,7 @@ class LivePrices:
                 left_out.append(LeftOut(name, self._why_not(name, symbol)))
                 continue
             reason = self._objection(name, symbol, now_ns)
-            times += (at_ns for at_ns in self._times(name, symbol, entry, reason) if at_ns > now_ns)
+            times += self._times(name, symbol, entry, reason)
             if reason is None:
                 live.append(self._prices(name, symbol, entry, now_ns))
             else:
@@ -61,7 +61,8 @@ class LivePrices:
         far = self._far(live)
         left_out += [LeftOut(name, reason) for name, reason in far.items()]
         counted = [each for each in live if each.source not in far]
-        return Prices(symbol, counted, left_out, min(times, default=None))
+        until_ns = min((at_ns for at_ns in times if at_ns > now_ns), default=None)
+        return Prices(symbol, counted, left_out, until_ns)
 
     def _trades(self, name: str, symbol: str) -> bool:
         halted = symbol in self._facts[name].of(symbol).halted
@@ -96,10 +97,15 @@ class LivePrices:
 
     def _far(self, live: Sequence[SourcePrices]) -> dict[str, str]:
         """Return the sources whose price the majority shows to be wrong, and why."""
-        candidates = [one for each in live if (one := priced(each)) is not None]
-        if not self._allowed or len(candidates) < _MAJORITY:
+        if not self._allowed:
             return {}
-        alone = [one for each in live if (one := only_side(each)) is not None]
+        found = [(each, priced(each)) for each in live]
+        candidates = [one for _, one in found if one is not None]
+        if len(candidates) < _MAJORITY:
+            return {}
+        # What has a middle has both sides.
+        sideless = [each for each, one in found if one is None or one.by != "mid"]
+        alone = [one for each in sideless if (one := only_side(each)) is not None]
         why = f" (jump_guard allows {rough(self._allowed)} %)"
         far = far_from_median(candidates, self._allowed, alone)
         return {name: reason + why for name, reason in far.items()}

@@ -73,7 +73,13 @@ def _topics(source: Source) -> list[str]:
     named = source.venue_id(_PAIR) or _ID
     requests = source.reader({}).subscribe([Wanted(named, _PAIR, topic) for topic in TOPICS])
     asked = {each.topic for request in requests for each in request.wanted}
-    return [_word(topic in asked) for topic in TOPICS] + [_word(source.gives_depth)]
+    return [*(_word(topic in asked) for topic in TOPICS), _books(source)]
+
+
+def _books(source: Venue) -> str:
+    """Say whether it gives books, and how many at once."""
+    most = source.limits.books
+    return _word(source.gives_depth) if most is None else f"{most} at once"
 
 
 def _limits(source: Source) -> list[str]:

@@ -170,8 +170,8 @@ def finest_tick(ticks: Iterable[str], texts: Iterable[str], price: Decimal) -> D
     plausible = [tick for tick in known if EXACT.multiply(tick, _HUNDRED) <= price]
     if plausible:
         return min(plausible)
-    exponents = (EXACT.normalize(Decimal(text)).as_tuple().exponent for text in texts)
-    return Decimal((0, (1,), min([0, *(each for each in exponents if isinstance(each, int))])))
+    places = max((len(plain(Decimal(text)).partition(".")[2]) for text in texts), default=0)
+    return Decimal((0, (1,), -places))
 
 
 def _candidates(live: Iterable[SourcePrices], left_out: list[LeftOut]) -> list[_Candidate]:

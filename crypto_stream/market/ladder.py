@@ -34,9 +34,10 @@ class DepthChange(msgspec.Struct, frozen=True, gc=False):
 
     `number` is the venue's number of the book after this change, `after` of the book before it; None if it
     has no numbers. `depth` is how many levels of a side the venue keeps by dropping the worst, without saying
-    so; None if it removes each level itself. `is_right` checks bids and asks, best first, with the venue's
-    checksum; if nothing but that reveals a loss, `certain` is how many levels of a side it covers. `time` is
-    the venue's, in ms.
+    so; None if it removes each level itself. If that is not known, `limit` is from how many levels of a side
+    on a whole book may not be all that there is: what is beyond its last level is then unknown. `is_right`
+    checks bids and asks, best first, with the venue's checksum; if nothing but that reveals a loss, `certain`
+    is how many levels of a side it covers. `time` is the venue's, in ms.
     """
 
     channel: ClassVar[str] = "depth"
@@ -49,6 +50,7 @@ class DepthChange(msgspec.Struct, frozen=True, gc=False):
     number: int | None = None
     after: int | None = None
     depth: int | None = None
+    limit: int | None = None
     certain: int = LEVELS
     is_right: IsRight | None = None
 
@@ -81,7 +83,11 @@ class Ladder:
         try:
             self._check_order(change)
             for side, levels in ((self._bids, change.bids), (self._asks, change.asks)):
-                (side.replace if change.whole else side.change)(levels, change.depth)
+                if change.whole:
+                    side.replace(levels, change.limit)
+                else:
+                    side.change(levels)
+                side.bound(change.depth)
             self._check_result(change)
         except ValueError as error:
             self.lose()
@@ -115,7 +121,8 @@ class Ladder:
 class _Side:
     """The levels of one side, sorted by keys that grow from the best level to the worst.
 
-    If not all levels are kept, `_horizon` is the key up to which they are complete; None if they all are.
+    If not all levels are known, `_horizon` is the key up to which they are complete; None if they all are.
+    `_limit` is from how many on they may not be; None if that depends on nothing but what is kept.
     """
 
     def __init__(self, *, is_bid: bool) -> None:
@@ -123,16 +130,17 @@ class _Side:
         self._keys: list[Decimal] = []
         self._levels: dict[Decimal, Level] = {}
         self._horizon: Decimal | None = None
+        self._limit: int | None = None
 
-    def replace(self, levels: Iterable[Level], depth: int | None) -> None:
-        """Take these levels for all that there are."""
+    def replace(self, levels: Iterable[Level], limit: int | None) -> None:
+        """Take these levels for all that there are, or for the best ones if there are as many as `limit`."""
         found = {self._key(level[0]): level for level in levels}
         self._levels = {key: level for key, level in found.items() if _size(level[1])}
         self._keys = sorted(self._levels)
         self._horizon = None
-        self._bound(depth)
+        self._limit = None if limit is None else max(limit, len(self._keys))
 
-    def change(self, levels: Iterable[Level], depth: int | None) -> None:
+    def change(self, levels: Iterable[Level]) -> None:
         """Set or remove levels."""
         for level in levels:
             key = self._key(level[0])
@@ -145,7 +153,15 @@ class _Side:
                 if key not in self._levels:
                     insort(self._keys, key)
                 self._levels[key] = level
-        self._bound(depth)
+
+    def bound(self, depth: int | None) -> None:
+        """Drop the levels that are too many."""
+        if depth is not None:
+            self._cut(depth)  # as the venue does: whatever comes back into these levels is sent again
+        elif self._limit is not None and len(self._keys) >= self._limit:
+            self._keep(self._limit)
+        elif len(self._keys) > _MOST:
+            self._keep(KEPT)
 
     def best(self, count: int) -> list[Level]:
         """Return the best levels, best first."""
@@ -155,12 +171,10 @@ class _Side:
         """Return whether there are more levels at the venue than the few that are left here."""
         return self._horizon is not None and len(self._keys) < LEVELS
 
-    def _bound(self, depth: int | None) -> None:
-        if depth is not None:
-            self._cut(depth)  # as the venue does: whatever comes back into these levels is sent again
-        elif len(self._keys) > _MOST:
-            self._cut(KEPT)
-            self._horizon = self._keys[-1]
+    def _keep(self, count: int) -> None:
+        """Keep the best levels; those beyond are not known from now on."""
+        self._cut(count)
+        self._horizon = self._keys[-1]
 
     def _cut(self, count: int) -> None:
         for key in self._keys[count:]:

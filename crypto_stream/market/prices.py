@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from decimal import Context, Decimal
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -84,6 +85,7 @@ def sides(prices: SourcePrices) -> Sides:
     return Sides(_side(prices.bid, prices.bid_size), _side(prices.ask, prices.ask_size))
 
 
+@lru_cache(maxsize=64)  # of one value each is asked for twice: to compare the sources, then for the index
 def priced(prices: SourcePrices) -> Priced | None:
     """Return the price of a source; None if it has none above 0, or its bid is above its ask."""
     both = sides(prices)

@@ -257,9 +257,8 @@ class Market:
         side = active.order.ticket.side
         offer = self._ask if side is Side.BUY else self._bid
         is_enough = offer.remaining is None or offer.remaining >= active.remaining
-        if is_enough or not (active.walks and offer.fresh and _crosses(side, active.price, offer.price)):
-            return None
-        return offer.source
+        goes_on = active.price != offer.price and _crosses(side, active.price, offer.price)
+        return offer.source if active.walks and offer.fresh and goes_on and not is_enough else None
 
     def remove(self, active: ActiveOrder) -> None:
         """Remove an order that has ended without a trade."""

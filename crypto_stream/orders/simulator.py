@@ -16,6 +16,8 @@ from crypto_stream.orders.walking import Books
 from crypto_stream.storage.interface import RemainingSize
 
 Offers = Mapping[str, tuple[Offer, Offer]]
+# How soon an order that waits for a book looks for it again.
+_BOOK_S = 0.05
 SCRIPTED = "its outcome was scripted"
 
 
@@ -93,7 +95,11 @@ class Simulator:
         decisions: list[Decision] = []
         while self._coming and self._coming[0][0] <= now_s:
             active = heappop(self._coming)[3]
-            if active.remaining:
+            if not active.remaining:
+                continue
+            if self._awaits_book(active):
+                self.send(active, now_s + _BOOK_S)
+            else:
                 self._arrive(active, decisions)
         return decisions
 
@@ -116,6 +122,13 @@ class Simulator:
             decisions += map(_decision, arrival.fills)
             if arrival.refused is not None:
                 decisions.append(Decision(active, ExecType.CANCELED, reason=arrival.refused))
+
+    def _awaits_book(self, active: ActiveOrder) -> bool:
+        """Return whether an order needs a book that is about to come."""
+        if self.books is None or active.order.ticket.outcome is not None:
+            return False
+        source = self._market(active).book_of(active)
+        return source is not None and self.books.awaits(source, active.order.ticket.symbol)
 
     def _book(self, active: ActiveOrder, market: Market) -> VenueDepth | None:
         """Return the book that an order walks: that of the source whose quote is the newest."""

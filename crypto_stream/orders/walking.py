@@ -10,8 +10,8 @@ from crypto_stream.market.depth import VenueDepth
 from crypto_stream.market.exact import subtract
 from crypto_stream.market.orders import Side
 
-# Levels of a side that are remembered: those of the books of several sources.
-_MOST = 200
+# Levels of a side that are remembered, the newest ones: those of the books of many sources.
+_MOST = 400
 
 
 class Books(Protocol):
@@ -19,6 +19,9 @@ class Books(Protocol):
 
     def need(self, symbol: str, /) -> None:
         """Request the books of an instrument, so that they are there when an order arrives."""
+
+    def awaits(self, source: str, symbol: str, /) -> bool:
+        """Return whether the book of one source was requested a moment ago and may still come."""
 
     def at(self, source: str, symbol: str, /) -> VenueDepth | None:
         """Return the book of one source; None while it is unknown, or does not follow its quotes."""
@@ -50,10 +53,11 @@ class Taken:
 
     def note(self, source: str, price: Decimal, size: Decimal, remaining: Decimal) -> None:
         """Remember what remains of a displayed size."""
-        if len(self._left) >= _MOST:
-            self._left.clear()
+        self._left.pop((source, price), None)
         if remaining < size:
             self._left[source, price] = (size, remaining)
+        if len(self._left) > _MOST:
+            del self._left[next(iter(self._left))]
 
     def moved(self, source: str, top: Decimal, *, is_bid: bool) -> None:
         """Forget the levels of a source that are better than its top is now: they are gone."""

@@ -40,7 +40,8 @@ _NOW = "clock_timestamp()"
 _AHEAD = "interval '10 s'"
 _PREFIX = "cs:"
 _NOBODY = ""  # the holder of a lease that was released
-# After PostgreSQL was away, an expired lease is left to its holder for so long: it must connect again, too.
+# After PostgreSQL was away, an expired lease is left to its holder for so long, or until it was kept again:
+# its holder must connect again, too.
 _PATIENCE_S = CONNECT_S + 2 * _EVERY_S
 # How long another engine, which is ready, is given to take what we have released for it.
 _YIELDS_S = 1.0
@@ -78,6 +79,8 @@ class Lease:
         self._is_held = False  # by another engine, when we looked last
         self._was_away = False
         self._not_before_s = 0.0
+        self._patient_until_s = 0.0
+        self._seen_until: float | None = None  # when the lease would end, as we saw it first since then
         self.followers: int | None = None  # None: not known, or this engine does not lead
         self._counts_from_s = 0.0
         self.pulse_s: float | None = None
@@ -248,10 +251,18 @@ class Lease:
 
     def _is_free(self, connection: Connection, lock: str) -> bool:
         """Return whether this engine may take the lease now: an earlier life of it has it, or nobody."""
-        query = f"SELECT holder, until NOT BETWEEN {_NOW} AND {_NOW} + {_AHEAD} FROM lease {lock}"
-        ((holder, expired),) = connection.execute(query)
+        query = (
+            "SELECT holder, extract(epoch FROM until)::float8, "
+            f"until NOT BETWEEN {_NOW} AND {_NOW} + {_AHEAD} FROM lease {lock}"
+        )
+        ((holder, until, expired),) = connection.execute(query)
         self._is_held = holder not in (_NOBODY, self._holder) and not expired
-        return holder == self._holder or (not self._is_held and time.monotonic() >= self._not_before_s)
+        if self._seen_until is None:
+            self._seen_until = until
+        if until > self._seen_until:  # its holder is connected again, or only we were cut off
+            self._patient_until_s = 0.0
+        waits = time.monotonic() < max(self._not_before_s, self._patient_until_s)
+        return holder == self._holder or not (self._is_held or waits)
 
     def _yields(self, connection: Connection) -> bool:
         """Release the lease of our earlier life if another engine follows: its sources are connected."""
@@ -288,7 +299,8 @@ class Lease:
             self._connection.execute("SET synchronous_commit = local")
             if self._was_away:
                 self._was_away = False
-                self._not_before_s = time.monotonic() + _PATIENCE_S
+                self._seen_until = None
+                self._patient_until_s = time.monotonic() + _PATIENCE_S
         return self._connection
 
     def _fail(self, error: OSError) -> None:

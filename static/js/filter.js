@@ -79,7 +79,8 @@ export class Filter {
       all += members.length;
     }
     for (const chip of this.#chips) chip.setAttribute('aria-pressed', String(chip.dataset.group === this.#group));
-    write(this.#found, visible < all ? `${visible} of ${all} instruments` : `${all} instruments`);
+    const { noun = 'instruments' } = this.#found.dataset;
+    write(this.#found, visible < all ? `${visible} of ${all} ${noun}` : `${all} ${noun}`);
     this.#none.hidden = visible > 0 || all === 0;
     const unmarked = this.#group === 'favourites' && !typed;
     write(this.#why, unmarked ? 'No favourites yet. Click a star to add one.' : 'No matches.');

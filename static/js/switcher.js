@@ -1,40 +1,20 @@
 /**
- * Pinning a source for all viewers: one button each, and the form for the admin token.
+ * Pinning a source for all viewers: one button each.
  *
  * @module
  */
 
+import { Admin } from './admin.js';
 import { make, mark, node, write } from './paint.js';
 
-const TOKEN = 'admin-token';
 const AUTO = 'auto';
-
-/** @returns {string} the token kept for this tab, empty if there is none */
-function token() {
-  try {
-    return sessionStorage.getItem(TOKEN) ?? '';
-  } catch {
-    return '';
-  }
-}
-
-/** @param {string} value */
-function keepToken(value) {
-  try {
-    if (value) sessionStorage.setItem(TOKEN, value);
-    else sessionStorage.removeItem(TOKEN);
-  } catch {
-    // storage is disabled: the form will ask for it again
-  }
-}
 
 export class Switcher {
   #buttons = node('switch');
   #answer = node('switched');
   #sure = node('sure');
-  #form = /** @type {HTMLFormElement} */ (node('token-form'));
-  #field = /** @type {HTMLInputElement} */ (node('token'));
   #wanted = AUTO;
+  #admin = new Admin(() => this.#pin(this.#wanted));
 
   constructor() {
     this.#buttons.addEventListener('click', (event) => {
@@ -46,12 +26,6 @@ export class Switcher {
     node('sure-no').addEventListener('click', () => {
       this.#sure.hidden = true;
       this.#button(this.#wanted)?.focus();
-    });
-    this.#form.addEventListener('submit', (event) => {
-      event.preventDefault();
-      keepToken(this.#field.value);
-      this.#field.value = '';
-      this.#pin(this.#wanted);
     });
   }
 
@@ -81,7 +55,7 @@ export class Switcher {
   /** Pinning needs a confirmation: it affects all viewers and disables failover. @param {string} source */
   #choose(source) {
     this.#wanted = source;
-    this.#form.hidden = true;
+    this.#admin.forget();
     this.#say('', '');
     if (source === AUTO) {
       this.#pin(source);
@@ -95,39 +69,14 @@ export class Switcher {
   /** @param {string} source */
   async #pin(source) {
     this.#sure.hidden = true;
-    this.#form.hidden = true; // one attempt at a time: a late refusal must not concern another token
     this.#say('Switching …', 'busy');
-    const sent = token();
-    /** @type {{[name: string]: string}} */
-    const headers = { 'Content-Type': 'application/json', Accept: 'application/json' };
-    if (sent) headers.Authorization = `Bearer ${sent}`;
-    try {
-      const body = JSON.stringify({ source });
-      const response = await fetch('./sources/active', { method: 'POST', headers, body });
-      if (response.ok) {
-        this.show(source);
-        this.#say(source === AUTO ? 'Automatic: the first live source serves.' : `Only ${source} serves now, for all viewers.`, 'done');
-      } else {
-        await this.#refused(response, sent);
-      }
-    } catch {
-      this.#say('The server cannot be reached. Nothing was changed.', 'refused');
+    const { ok, status, why } = await this.#admin.post('./sources/active', { source });
+    if (ok) {
+      this.show(source);
+      this.#say(source === AUTO ? 'Automatic: the first live source serves.' : `Only ${source} serves now, for all viewers.`, 'done');
+    } else {
+      this.#say(status ? `Refused: ${why}` : `${why} Nothing was changed.`, 'refused');
     }
-  }
-
-  /**
-   * @param {Response} response
-   * @param {string} sent the token
-   */
-  async #refused(response, sent) {
-    const problem = await response.json().catch(() => ({}));
-    const why = problem.detail ?? problem.title ?? `HTTP ${response.status}`;
-    if (response.status === 401 || response.status === 403) {
-      if (sent === token()) keepToken('');
-      this.#form.hidden = false;
-      this.#field.focus();
-    }
-    this.#say(`Refused: ${why}`, 'refused');
   }
 
   /**

@@ -106,6 +106,6 @@ def test_both_buses_are_measured(tmp_path: Path, require_program: Callable[[str]
     _, result = ran(tmp_path, "benchmarks.bus", "--only", "2 gateways")
 
     assert list(result["medians"]) == [
-        f"{bus}, 2 gateways, {rate}/s" for rate in (1000, 5000) for bus in ("local", "redis")
+        f"{bus}, 2 gateways, {rate}/s" for rate in (1000, 5000) for bus in ("local", "redis", "two relays")
     ]
     assert all(row["messages"] > 10 and 0 <= row["p50_ms"] <= row["p99_ms"] for row in result["runs"])

@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 DESKTOP = {"width": 1440, "height": 900}
 TALL = {"width": 1440, "height": 1000}
 PHONE = {"width": 390, "height": 844}
-# Enough for an index; their prices lie a little apart.
-VENUES = ("binance", "okx", "kraken", "bybit", "coinbase")
+# Enough for an index; their prices lie a little apart, in bps.
+VENUES = {"binance": "0", "okx": "-0.4", "kraken": "0.9", "bybit": "0.3", "coinbase": "-0.9"}
 NARROW = {"width": 360, "height": 780}
 # File name, path, theme, size, pinned source.
 PICTURES = [
@@ -33,12 +33,17 @@ PICTURES = [
     ("instrument-index", "/btcusdt?interval=1s&type=line&of=index", "light", TALL, "auto"),
     ("instrument-synthetic", "/ticker_00", "light", TALL, "auto"),
     ("ladder-light", "/btcusdt#ladder", "light", DESKTOP, "auto"),
+    ("ladder-dark", "/btcusdt#ladder", "dark", DESKTOP, "auto"),
     ("ladder-phone", "/btcusdt#ladder", "dark", PHONE, "auto"),
     ("orders-light", "/orders?instrument=eurrub", "light", TALL, "auto"),
     ("orders-dark", "/orders?instrument=btcusdt", "dark", TALL, "auto"),
     ("orders-phone", "/orders?instrument=eurrub", "light", PHONE, "auto"),
     ("markets-light", "/markets", "light", DESKTOP, "auto"),
+    ("markets-dark", "/markets", "dark", DESKTOP, "auto"),
     ("markets-phone", "/markets", "dark", PHONE, "auto"),
+    ("instruments-light", "/instruments", "light", DESKTOP, "auto"),
+    ("instruments-dark", "/instruments", "dark", DESKTOP, "auto"),
+    ("instruments-phone", "/instruments", "dark", PHONE, "auto"),
     ("status", "/status", "light", TALL, "auto"),
     ("instrument-stale", "/btcusdt?interval=1s&type=candles", "light", TALL, "synthetic"),
     ("board-narrow", "/", "dark", NARROW, "auto"),
@@ -90,7 +95,7 @@ def main() -> None:
     named = sys.argv[1:]
     with (
         tempfile.TemporaryDirectory() as data,
-        System(Path(data), *what, venues=VENUES) as system,
+        System(Path(data), *what, venues=tuple(VENUES), near=tuple(VENUES.values())) as system,
         chromium() as browser,
     ):
         log.info("waiting %d s for bars", BARS_S)

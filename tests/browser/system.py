@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -91,11 +92,22 @@ class Process:
 class System:
     """Fake venues, by default Binance and OKX, and Crypto Stream on them; `with` starts and ends all."""
 
-    def __init__(self, folder: Path, *options: str, venues: Sequence[str] = ("binance", "okx")) -> None:
-        """Keep data and log in `folder`; `options` are added to the command."""
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        venues: Sequence[str] = ("binance", "okx"),
+        near: Sequence[str] = (),
+    ) -> None:
+        """Keep data and log in `folder`; `options` are added to the command.
+
+        `near` are the distances of the venues' prices from each other, in bps; without it the venues have
+        distances of their own, which are so large that every best price is crossed.
+        """
         self._folder = folder
         self._venues = venues
         self._options = options
+        self._near = near
         self.ports: dict[str, str] = {}
         self._processes: list[Process] = []
 
@@ -114,8 +126,9 @@ class System:
 
     def _start(self) -> None:
         environ = {}
-        for venue in self._venues:
-            fake = Process(["tests.fakes", venue, "--rate", "20"], self._folder, {})
+        for venue, near in zip_longest(self._venues, self._near):
+            start = () if near is None else (f"--near={near}",)
+            fake = Process(["tests.fakes", venue, "--rate", "20", *start], self._folder, {})
             self._processes.append(fake)
             port = self.ports[venue] = fake.line(r"^(\d+)$")
             environ[f"CRYPTO_STREAM_{venue.upper()}_URL"] = f"ws://127.0.0.1:{port}"
@@ -180,6 +193,16 @@ class System:
         pid = self.child(half)
         os.kill(pid, signal.SIGKILL)
         return pid
+
+    def restart_engine(self) -> None:
+        """Kill the engine, like a crash; return when the gateway follows the new one."""
+        before = self._newest_start()
+        self.kill("engine")
+        until(lambda: self._newest_start() != before, "a new engine")
+
+    def _newest_start(self) -> Any:
+        with urlopen(f"{self.url}/sources", timeout=5 * SCALE) as answer:
+            return json.load(answer)["starts"][-1]
 
     def freeze(self, half: str) -> int:
         """Freeze a half, like a hang; return its process id."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -14,6 +16,7 @@ from benchmarks.page import _symbols
 from benchmarks.servers import Feeder, feeder, gateway
 from tests.benchmarks.test_commands import ran
 from tests.browser.chromium import CHATTER, Visitor
+from tests.browser.system import until
 from tests.waiting import SCALE
 
 pytestmark = pytest.mark.browser
@@ -183,16 +186,39 @@ def test_names_keep_their_room_and_the_menu_says_which_columns_have_none(board: 
     assert fits
 
 
-def test_movers_first_and_back(board: Open) -> None:
-    """A button that stays pressed; the address keeps it."""
+def _changes(page: Page) -> list[tuple[str, Decimal]]:
+    """List the pairs in the document, and their changes within 24 h as shown, once they are."""
+    unknown = "[...document.querySelectorAll('#pairs .change')].some((cell) => cell.textContent === '—')"
+    until(lambda: not page.evaluate(unknown), "the changes of all pairs in the document")
+    shown = page.evaluate(
+        """[...document.querySelectorAll('#pairs tr[data-symbol]')]
+            .map((row) => [row.dataset.symbol, row.querySelector('.change').textContent])"""
+    )
+    return [(symbol, Decimal(re.sub("[▲▼+% ]", "", text))) for symbol, text in shown]
+
+
+def test_movers_first_and_back(board: Open, many: tuple[str, Feeder]) -> None:
+    """Of all pairs, whichever way they moved; a button that stays pressed, and the address keeps it."""
     page = board()
     movers = page.locator("#movers")
+    before = _changes(page)
     movers.click()
     expect(movers).to_have_attribute("aria-pressed", "true")
     assert "sort=move" in page.url
+    moved = _changes(page)
     movers.click()
-
     expect(movers).to_have_attribute("aria-pressed", "false")
+    after = _changes(page)
+    quotes = httpx.get(f"{many[0]}/courses", trust_env=False).json()
+    changes = {one["symbol"]: Decimal(one["change_24h"]) for one in quotes if not one["synthetic"]}
+    furthest = sorted(changes, key=lambda symbol: -abs(changes[symbol]))  # equal ones as they were
+
+    assert [symbol for symbol, _ in moved] == furthest[: len(moved)]
+    assert dict(moved).items() <= changes.items()
+    assert min(change for _, change in moved) < 0 < max(change for _, change in moved)
+    assert after == before
+    assert [symbol for symbol, _ in before] == list(changes)[: len(before)]
+    assert before != moved
 
 
 def test_it_is_measured_in_quick_form(tmp_path: Path) -> None:

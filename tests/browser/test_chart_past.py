@@ -143,8 +143,7 @@ def test_way_back_is_kept_over_a_restart(page: Page, first_and_system: tuple[int
     _drag(page, 60, until_true=lambda: _count(page) >= BARS)
     price = page.locator("#price")
 
-    dead = system.kill("engine")
-    until(lambda: system.children("engine") not in ([], [dead]), "a new engine")
+    system.restart_engine()
     expect(price).not_to_have_text(price.inner_text(), timeout=30_000 * SCALE)
     expect(page.locator("#chart-note")).not_to_contain_text("Not live", timeout=30_000 * SCALE)
     page.wait_for_timeout(1_500)

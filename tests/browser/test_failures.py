@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.chromium import Visitor
-from tests.browser.system import System, until
+from tests.browser.system import System
 from tests.waiting import SCALE
 
 pytestmark = pytest.mark.browser
@@ -34,8 +34,7 @@ def test_engine_killed(live: Open, system: System) -> None:
     }""")
 
     killed_s = time.monotonic()
-    dead = system.kill("engine")
-    until(lambda: system.children("engine") not in ([], [dead]), "a new engine")
+    system.restart_engine()
     price = page.locator("#price").inner_text()
     expect(page.locator("#price")).not_to_have_text(price, timeout=BACK_WITHIN)
     paused_s = time.monotonic() - killed_s

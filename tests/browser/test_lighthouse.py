@@ -47,6 +47,7 @@ def judged(url: str, name: str, chromium: str) -> dict[str, Any]:
     [
         ("/", "board"),
         ("/btcusdt", "instrument"),
+        ("/instruments", "instruments"),
         ("/markets", "markets"),
         ("/orders", "orders"),
         ("/status", "status"),

@@ -25,7 +25,8 @@ new PerformanceObserver((list) => {
 
 @pytest.mark.parametrize("width", [360, 768, 1440])
 @pytest.mark.parametrize(
-    "path", ["/", "/?view=venues", "/btcusdt", "/markets", "/ticker_00", "/orders", "/status"]
+    "path",
+    ["/", "/?view=venues", "/btcusdt", "/instruments", "/markets", "/ticker_00", "/orders", "/status"],
 )
 def test_little_moves_while_a_page_loads(visit: Callable[..., Visitor], path: str, width: int) -> None:
     """Space is reserved for what is loaded later."""
@@ -36,7 +37,7 @@ def test_little_moves_while_a_page_loads(visit: Callable[..., Visitor], path: st
     assert page.evaluate("window.shift") < MOST, page.evaluate("window.moved")
 
 
-@pytest.mark.parametrize("path", ["/", "/btcusdt", "/markets", "/orders", "/status"])
+@pytest.mark.parametrize("path", ["/", "/btcusdt", "/instruments", "/markets", "/orders", "/status"])
 def test_the_banner_moves_nothing(live: Callable[..., Page], path: str) -> None:
     """It overlays the bottom of the window."""
     page = live("/")

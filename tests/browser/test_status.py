@@ -113,7 +113,9 @@ def test_only_sources_with_real_pairs_can_be_pinned(status: Callable[..., Page])
     expect(page.locator("#switch button")).to_have_text(["Automatic", "binance", "okx"])
 
 
-@pytest.mark.parametrize("path", ["/", "/?view=venues", "/btcusdt", "/ticker_00", "/orders", "/status"])
+@pytest.mark.parametrize(
+    "path", ["/", "/?view=venues", "/btcusdt", "/instruments", "/markets", "/ticker_00", "/orders", "/status"]
+)
 def test_a_pin_is_seen_on_every_page(visit: Visit, system: System, path: str) -> None:
     """A badge names the pinned source and links to /status, the only page that pins."""
     page = visit(path).page

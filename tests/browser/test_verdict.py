@@ -30,7 +30,9 @@ def silent(live: Callable[..., Page], system: System) -> Callable[[], None]:
     return silence
 
 
-@pytest.mark.parametrize("path", ["/", "/?view=venues", "/btcusdt", "/orders?instrument=btcusdt", "/status"])
+@pytest.mark.parametrize(
+    "path", ["/", "/?view=venues", "/btcusdt", "/orders?instrument=btcusdt", "/instruments", "/status"]
+)
 def test_badge_banner_title_and_announcement(
     live: Callable[..., Page], silent: Callable[[], None], system: System, path: str
 ) -> None:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 # which is loaded when it comes near the window, has 5,000 of them.
 MOST = 67_000
 COMMENT = re.compile(rb"/\*\*.*?\*/|^\s*//[^\n]*$", re.DOTALL | re.MULTILINE)
-PAGES = ["/", "/?view=venues", "/btcusdt", "/markets", "/orders", "/status", "/docs"]
+PAGES = ["/", "/?view=venues", "/btcusdt", "/markets", "/instruments", "/orders", "/status", "/docs"]
 # With one a chart marks own trades; nobody else trades for this one.
 ACCOUNT = "localStorage.setItem('client-id', '5c0e4ad5-7d4d-59ae-8e76-d907ab0a01f5')"
 

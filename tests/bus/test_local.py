@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from crypto_stream.bus.codec import VERSION
+from crypto_stream.bus.codec import VERSION, encode_value
 from crypto_stream.bus.frames import encode_frame
 from crypto_stream.bus.local_engine import LocalEnginePort
 from crypto_stream.bus.local_gateway import LocalGatewayPort
-from crypto_stream.bus.messages import Beat, Quotes
+from crypto_stream.bus.messages import Beat, Quotes, TopicUpdate
 from crypto_stream.bus.orders import Attach, Failed, OrderCommands, OrderMessages
 from tests.bus.ends import Engine, Gateway
 from tests.waiting import DEADLINE_S, until
+
+
+def _wait(event: threading.Event) -> None:
+    event.wait()
 
 
 async def hang_up(writer: asyncio.StreamWriter) -> None:
@@ -102,6 +107,30 @@ async def test_slow_gateway_gets_a_new_snapshot(
 
     assert engine.snapshots == 3
     assert sum(isinstance(message, Beat) for message in gateway.received) == 12
+
+
+async def test_slow_gateway_gets_the_newest_of_each_topic(
+    tmp_path: Path, port: LocalEnginePort, engine: Engine
+) -> None:
+    """Updates that were skipped are replaced by the newest one, which need not wait for a further change."""
+    reading = threading.Event()
+    slow = Gateway(LocalGatewayPort(tmp_path / "bus.sock"), pause=lambda: _wait(reading))
+    try:
+        await until(lambda: engine.snapshots)
+        for _ in range(20):
+            port.publish(Beat(0, [], "x" * 1_000_000, 0.0))
+        for version in (1, 2):
+            port.send_topic(["link-1"], TopicUpdate("venues", "btcusdt", version, encode_value("x")))
+        reading.set()
+        await until(lambda: slow.all(TopicUpdate))
+        port.publish(Quotes(1, []))
+        await until(lambda: slow.seqs() == [1])
+    finally:
+        reading.set()
+        await asyncio.to_thread(slow.close)
+
+    assert [each.version for each in slow.all(TopicUpdate)] == [2]
+    assert len(slow.all(Beat)) < 20
 
 
 async def test_nonsense_from_a_gateway_harms_no_other(

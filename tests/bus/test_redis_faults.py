@@ -13,7 +13,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from crypto_stream.bus.messages import Beat, GetTopic, Quotes, Snapshot
+from crypto_stream.bus.codec import encode_value
+from crypto_stream.bus.messages import Beat, GetTopic, Quotes, Snapshot, TopicUpdate, Watch
 from crypto_stream.bus.orders import Attach, Failed, OrderCommands, OrderMessages
 from crypto_stream.bus.redis.engine import RedisEnginePort
 from crypto_stream.bus.redis.envelope import Channels
@@ -262,22 +263,38 @@ async def test_a_gateway_that_is_too_slow_drops_its_backlog(setup: Setup, server
 
 
 async def test_a_relay_that_is_behind_gets_one_snapshot(server: RedisServer) -> None:
-    """While it does not read, the state is skipped; when it has caught up a snapshot replaces what was."""
+    """While it does not read, state and topics are skipped; when it has caught up the newest replace them."""
     bus, engine = RedisBus(server.url()), Engine()
     bulky = Beat(0, [], "x" * 1_000_000, 0.0)
     async with serving(bus, engine) as port, joined(bus) as gateway:
         await until(lambda: gateway.received)
+        await asyncio.to_thread(gateway.port.request, Watch({"venues": ["btcusdt"]}))
+        watching = list(engine.watching)
+        port.send_topic(watching, _update(1))
         server.pause()
         for _ in range(40):
             port.publish(bulky)
+        for version in (2, 3):
+            port.send_topic(watching, _update(version))
         server.resume()
         await until(lambda: len(gateway.all(Snapshot)) == 2)
         port.publish(Quotes(1, []))
+        port.send_topic(watching, _update(4))
         await until(lambda: gateway.seqs() == [1])
+        await until(lambda: _versions(gateway)[-1:] == [4])
 
         assert len(gateway.all(Beat)) < 40
+        assert _versions(gateway) == [1, 3, 4]
         assert gateway.port.figures().holes == 1
         assert gateway.losses == 0
+
+
+def _update(version: int) -> TopicUpdate:
+    return TopicUpdate("venues", "btcusdt", version, encode_value("x"))
+
+
+def _versions(gateway: Gateway) -> list[int]:
+    return [each.version for each in gateway.all(TopicUpdate)]
 
 
 async def test_order_messages_wait_at_their_sender_while_the_relay_does_not_read(server: RedisServer) -> None:

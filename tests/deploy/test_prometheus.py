@@ -6,18 +6,21 @@ import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
 
 from tests.deploy.expressions import RULES, exported, named, panels
 from tests.docs.blocks import block
 from tests.fakes import FakeBinance
 from tests.ports import free_port
+from tests.postgres import Server
 from tests.process.programs import Running, address, machine
+from tests.process.test_order_trouble import OWNER, PASSING, Seen
 from tests.process.viewers import viewing
 from tests.redis_server import running
 from tests.waiting import DEADLINE_S, SCALE, until
@@ -38,10 +41,11 @@ class Prometheus:
         except httpx.TransportError:
             return False
 
-    def empty_panels(self) -> list[str]:
-        """Return the titles of the panels that show nothing; all their expressions must be valid."""
-        found = {title: [self._finds(each) for each in every] for title, every in panels().items()}
-        return [title for title, values in found.items() if not any(values)]
+    def empty(self) -> list[str]:
+        """Return the expressions of panels that find nothing, after their titles; all must be valid."""
+        return [
+            f"{title}: {each}" for title, every in panels().items() for each in every if not self._finds(each)
+        ]
 
     def firing(self) -> set[str]:
         """Return the names of the alerts that are firing."""
@@ -95,29 +99,44 @@ def _prometheus(path: str, folder: Path, target: str) -> Iterator[Prometheus]:
 
 
 class Installation(NamedTuple):
-    """A running engine and two gateways on one port."""
+    """An engine that leads, one that follows, and two gateways on one port."""
 
-    engine: Running
+    engines: list[Running]
     url: str
+
+    async def used(self) -> None:
+        """Let happen what some figures tell of: an order is placed, and a viewer is refused."""
+        place = f"{self.url.replace('http', 'ws')}/ws?mode=extended&client_id={OWNER}"
+        async with connect(place) as connection, httpx.AsyncClient(base_url=self.url) as http:
+            with closing(Seen(self.url, connection)) as seen:
+                await seen.place(PASSING | {"store_unavailable"})
+            await http.get("/socket.io/?EIO=4&transport=polling")
+
+    def stop(self) -> None:
+        """End the engines, the follower first."""
+        for engine in reversed(self.engines):
+            engine.process.send_signal(signal.SIGTERM)
+            engine.wait()
 
 
 @asynccontextmanager
-async def _installation(folder: Path, redis: str) -> AsyncIterator[Installation]:
-    """Run an engine on a fake venue, and gateways, which find each other over a relay."""
+async def _installation(folder: Path, redis: str, database: str) -> AsyncIterator[Installation]:
+    """Run two engines on PostgreSQL and a fake venue, and gateways, which find each other over two relays."""
     async with AsyncExitStack() as stack:
-        relay = stack.enter_context(running(redis, folder / "redis"))
+        relays = [stack.enter_context(running(redis, folder / name)) for name in ("redis-1", "redis-2")]
+        bus = ",".join(relay.url("prod") for relay in relays)
         venue = await stack.enter_async_context(FakeBinance(["btcusdt"]))
         addresses = {"CRYPTO_STREAM_BINANCE_URL": venue.url, "CRYPTO_STREAM_BINANCE_REST_URL": venue.rest_url}
-        parts = {
-            "engine": ["--sources", "binance,synthetic", "--pairs", "btcusdt"],
-            "gateways": ["--port", "0", "--workers", "2"],
-        }
-        bus = relay.url("prod")
-        engine, gateways = (
-            stack.enter_context(machine(folder, part, bus, "--parts", part, *options, **addresses))
-            for part, options in parts.items()
-        )
-        yield Installation(engine, await address(gateways))
+        on = ["--parts", "engine", "--sources", "binance,synthetic", "--pairs", "btcusdt"]
+        engines = []
+        for name in ("engine-1", "engine-2"):
+            engines.append(
+                stack.enter_context(machine(folder, name, bus, *on, "--database", database, **addresses))
+            )
+            await until(lambda: "source live source=binance" in engines[-1].log, 60 * SCALE)
+        options = ["--parts", "gateways", "--port", "0", "--workers", "2"]
+        gateways = stack.enter_context(machine(folder, "gateways", bus, *options))
+        yield Installation(engines, await address(gateways))
 
 
 def _unknown(url: str) -> set[str]:
@@ -126,19 +145,23 @@ def _unknown(url: str) -> set[str]:
     return named(texts) - exported(httpx.get(f"{url}/metrics", timeout=DEADLINE_S).text)
 
 
-async def test_each_metric_exists_each_panel_shows_something_and_an_alert_fires(
-    tmp_path: Path, require_program: Callable[[str], str]
+async def test_each_metric_exists_each_expression_finds_something_and_an_alert_fires(
+    tmp_path: Path, postgres: Server, require_program: Callable[[str], str]
 ) -> None:
-    """Nothing fires while all is well; once the engine has stopped, that alert does, and no other."""
+    """Nothing fires while all is well; once both engines have stopped, that alert does, and no other."""
     path, redis = require_program("prometheus"), require_program("redis-server")
-    async with _installation(tmp_path, redis) as (engine, url), viewing(url) as viewer:
+    async with (
+        _installation(tmp_path, redis, postgres.database()) as installation,
+        viewing(url := installation.url) as viewer,
+    ):
         with _prometheus(path, tmp_path / "prometheus", url.removeprefix("http://")) as prometheus:
             await viewer.moves()
+            await installation.used()
             await until(lambda: not _unknown(url), 30 * SCALE)
             with suppress(TimeoutError):
-                await until(lambda: not prometheus.empty_panels(), 30 * SCALE)
-            empty, before = prometheus.empty_panels(), prometheus.firing()
-            engine.process.send_signal(signal.SIGTERM)
+                await until(lambda: not prometheus.empty(), 30 * SCALE)
+            empty, before = prometheus.empty(), prometheus.firing()
+            installation.stop()
             await until(prometheus.firing, 90 * SCALE)
             loaded, firing = prometheus.alerts(), prometheus.firing()
 

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from crypto_stream.bus.messages import ChangeInstruments, GetTopic, TopicUpdate, Watch
+from crypto_stream.engine.depth import FAR
 from crypto_stream.errors import RefusedError
 from crypto_stream.market.depth import NO_BOOK, Depth
 from crypto_stream.market.prices import LeftOut
@@ -18,8 +19,12 @@ from tests.engine.process import Engine, running
 from tests.fakes import (
     FAKES,
     FakeBinance,
+    FakeBitfinex,
+    FakeBitget,
     FakeBybit,
     FakeCoinbase,
+    FakeGemini,
+    FakeHyperliquid,
     FakeKraken,
     FakeOKX,
     FakeVenue,
@@ -28,7 +33,7 @@ from tests.waiting import DEADLINE_S, SCALE, until
 
 PAIR, OTHER = "btcusdt", "ethusdt"
 WITH_BOOKS = ["binance", "okx", "kraken", "coinbase"]
-WHOLE = ["bitget", "bitstamp", "cryptocom", "gate", "htx", "kucoin", "upbit"]
+WHOLE = ["bitstamp", "cryptocom", "gate", "htx", "kucoin", "mexc", "upbit"]
 
 
 async def ask(engine: Engine, symbol: str = PAIR) -> Depth:
@@ -83,9 +88,9 @@ async def test_books_of_all_venues_while_somebody_watches(tmp_path: Path) -> Non
         FakeOKX([PAIR]) as okx,
         FakeKraken([PAIR]) as kraken,
         FakeCoinbase([PAIR]) as coinbase,
-        FakeBybit([PAIR]) as bybit,
+        FakeHyperliquid([PAIR]) as hyperliquid,
     ):
-        fakes: list[FakeVenue] = [binance, okx, kraken, coinbase, bybit]
+        fakes: list[FakeVenue] = [binance, okx, kraken, coinbase, hyperliquid]
         async with venues(tmp_path, *fakes) as engine:
             await until(lambda: engine.serving("binance"))
             before = books_open(fakes)
@@ -104,7 +109,7 @@ async def test_books_of_all_venues_while_somebody_watches(tmp_path: Path) -> Non
     assert before == []
     assert while_watched == WITH_BOOKS
     assert [each.source for each in found.venues] == WITH_BOOKS
-    assert found.left_out == [LeftOut("bybit", NO_BOOK)]
+    assert found.left_out == [LeftOut("hyperliquid", NO_BOOK)]
     assert all(each.bids and each.asks for each in found.venues)
     assert {source for level in (*found.bids, *found.asks) for source in level.sources} <= set(WITH_BOOKS)
     assert sorted(found.bids, key=lambda each: -Decimal(each.price)) == found.bids
@@ -134,7 +139,28 @@ async def test_a_venue_that_sends_its_first_levels_whole(tmp_path: Path, name: s
 
 
 @pytest.mark.timeout(12 * DEADLINE_S)
-@pytest.mark.parametrize("kind", [FakeOKX, FakeKraken, FakeCoinbase])
+@pytest.mark.parametrize("factor", ["10", "0.1", "1.02"])
+async def test_a_book_that_lies_does_not_count(tmp_path: Path, factor: str) -> None:
+    """It flows, but contradicts the same venue's quotes: the ladder has the others alone, and says why."""
+    async with FakeBinance([PAIR]) as liar, FakeOKX([PAIR]) as okx, venues(tmp_path, liar, okx) as engine:
+        await until(lambda: engine.serving("binance"))
+        liar.book(liar.walks[PAIR]).factor = Decimal(factor)
+        await engine.request(Watch({"depth": [PAIR]}))
+        found = await ask(engine)
+        while LeftOut("binance", FAR) not in found.left_out or not found.venues:
+            found = await ask(engine)
+        liar.books[PAIR].factor = Decimal(1)
+        again = await with_all(engine, 2)
+
+    assert [each.source for each in found.venues] == ["okx"]
+    assert {source for level in (*found.bids, *found.asks) for source in level.sources} == {"okx"}
+    assert [each.source for each in again.venues] == ["binance", "okx"]
+
+
+@pytest.mark.timeout(12 * DEADLINE_S)
+@pytest.mark.parametrize(
+    "kind", [FakeOKX, FakeKraken, FakeCoinbase, FakeBybit, FakeBitfinex, FakeGemini, FakeBitget]
+)
 async def test_a_lost_frame_is_noticed_and_the_book_rebuilt(tmp_path: Path, kind: type[FakeVenue]) -> None:
     """Meanwhile the venue is left out, and the reason says what happened; its prices go on."""
     async with kind([PAIR], rate=50) as fake, venues(tmp_path, fake) as engine:
@@ -154,7 +180,7 @@ async def test_a_lost_frame_is_noticed_and_the_book_rebuilt(tmp_path: Path, kind
         serving = engine.serving(fake.name)
 
     assert reasons & {"the checksum is wrong"} or any(
-        text.startswith(("changes are missing", "frames were lost")) for text in reasons
+        text.startswith(("changes are missing", "frames were lost", "a frame was lost")) for text in reasons
     )
     assert again.venues[0].source == fake.name
     assert serving

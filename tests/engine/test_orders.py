@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack
 from decimal import Decimal
 from pathlib import Path
 
-from crypto_stream.bus.messages import GetTopic
 from crypto_stream.bus.orders import (
     Attach,
     Command,
@@ -155,12 +154,11 @@ async def test_an_engine_that_is_stopped_writes_what_it_decided(tmp_path: Path) 
 
 
 async def test_an_order_of_the_extended_mode_walks_the_book(tmp_path: Path) -> None:
-    """Level by level, at prices that rise; one that may not walk gets the top only."""
+    """Level by level, though nobody looked at the book before; in the plain mode the top only."""
     async with FakeBinance((SYMBOL,), rate=5) as binance:
         options = {"binance": {"url": binance.url, "rest_url": binance.rest_url}}
         async with running(tmp_path, options, sources="binance", pairs=SYMBOL, order_latency=0.01) as engine:
             await until(lambda: engine.serving("binance"))
-            await engine.request(GetTopic("depth", SYMBOL))
             ask(engine, Attach(1, "me", anonymous=False))
             much = Ticket(SYMBOL, Side.BUY, "40", None, Kind.MARKET, TimeInForce.IOC)
             ask(engine, Place(1, 1, much, walks=True))

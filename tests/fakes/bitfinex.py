@@ -11,6 +11,7 @@ from itertools import count
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from tests.fakes.books import Row, Sent
 from tests.fakes.client import Client
 from tests.fakes.rate import Rate
 from tests.fakes.venue import FakeVenue
@@ -18,6 +19,7 @@ from tests.fakes.walk import Walk
 
 _CHANNELS = ("book", "trades", "ticker")
 _LENGTHS = {"1", "25", "100", "250"}
+_BOOK, _LENGTH = "book of 100", "100"  # the stream of the books that are levels alone, not the market's top
 _MOST_CHANNELS, _ACCEPTED_CHANNELS = 25, 36
 _MOST_CONNECTS, _CONNECTS_S = 20, 60.0
 _IDLE_S = 60.0  # a connection without a subscription
@@ -41,7 +43,7 @@ class _Line:
         self.is_sequenced = False
         self.sent = 0
         self.beaten_at = time.monotonic()
-        self.behind: set[str] = set()  # a fault kept changes of these books back
+        self.behind: set[tuple[str, str]] = set()  # a fault kept changes of these books back
 
     def numbered(self, frame: str) -> str:
         """Append the next number to a data frame."""
@@ -63,6 +65,9 @@ class FakeBitfinex(FakeVenue):
     price_factor = Decimal("1.003")
     halted = ""  # only the whole venue can be halted
     lists_ticks = False
+    book_channel = _BOOK
+    book_depth = 100
+    tells_dropped = True
 
     def __init__(self, *given: Any, heartbeat_s: float = 15.0, **named: Any) -> None:
         """Take the arguments of every fake; `is_operative` is the state of the platform."""
@@ -78,7 +83,7 @@ class FakeBitfinex(FakeVenue):
         self._numbers = {
             (channel, symbol): number
             for number, (symbol, channel) in enumerate(
-                ((symbol, channel) for symbol in self.walks for channel in _CHANNELS), 1
+                ((symbol, channel) for symbol in self.walks for channel in (*_CHANNELS, _BOOK)), 1
             )
         }
         for walk in self.walks.values():
@@ -143,11 +148,29 @@ class FakeBitfinex(FakeVenue):
         )
         return [("ticker", self._frame(walk, "ticker", day))]
 
+    def book_frame(self, walk: Walk, sent: Sent) -> str:
+        """Return the whole book, or the one change that there is."""
+        return self.book_frames(walk, sent)[-1]
+
+    def book_frames(self, walk: Walk, sent: Sent) -> list[str]:
+        """Return the whole book, or a frame for each change; first those that remove a level."""
+        rows = [*((1, row) for row in sent.changed_bids), *((-1, row) for row in sent.changed_asks)]
+        levels = [_level(row, sign) for sign, row in sorted(rows, key=lambda each: bool(each[1][1]))]
+        payloads = [f"[{','.join(levels)}]"] if sent.whole else levels
+        return [self._frame(walk, _BOOK, payload) for payload in payloads]
+
     def introduction(self) -> list[str]:
-        """Acknowledge the numbers that `frames` uses."""
+        """Acknowledge the numbers that `frames` uses, without books: there is one channel of that name."""
         return [
             self._subscribed(channel, self.walks[symbol], number)
             for (channel, symbol), number in self._numbers.items()
+            if channel != _BOOK
+        ]
+
+    def introduction_of_books(self) -> list[str]:
+        """Acknowledge the numbers that `book_frames` uses."""
+        return [
+            self._subscribed(_BOOK, walk, self._numbers[_BOOK, symbol]) for symbol, walk in self.walks.items()
         ]
 
     def encode(self, frame: str, client: Client | None = None) -> str:
@@ -193,15 +216,21 @@ class FakeBitfinex(FakeVenue):
         line = self._lines[client]
         if (number := line.numbers.get((channel, symbol))) is None:
             return
-        if symbol in line.behind and channel == "book":
-            frame = self._frame(self.walks[symbol], "book", _whole(self._shown[symbol]))
+        if (channel, symbol) in line.behind:
+            frame = self._whole_book(channel, self.walks[symbol])
         own = f"[{number}{frame[frame.index(',') :]}"
         pieces = list(self.current.data(client, channel, symbol, own))
         for piece in pieces:
             client.send(piece)
-        if channel == "book":
+        if channel in {"book", _BOOK}:
             is_current = self.current.unnoticed or pieces[-1:] == [own]
-            (line.behind.discard if is_current else line.behind.add)(symbol)
+            (line.behind.discard if is_current else line.behind.add)((channel, symbol))
+
+    def _whole_book(self, channel: str, walk: Walk) -> str:
+        """Return all levels of a book, as a new subscriber gets them."""
+        if channel == _BOOK:
+            return self.book_frame(walk, self.book(walk).whole())
+        return self._frame(walk, channel, _whole(self._shown.setdefault(walk.symbol, _levels_of(walk))))
 
     def _subscribe(self, client: Client, request: dict[str, Any]) -> None:
         """Acknowledge one channel with its number; the state so far follows."""
@@ -211,14 +240,14 @@ class FakeBitfinex(FakeVenue):
         if refused or walk is None:
             client.send(_text(refused))
             return
+        channel = _stream(request)
         line.numbers[channel, walk.symbol] = number = next(line.free)
         client.streams.add((channel, walk.symbol))
         if len(line.numbers) > _MOST_CHANNELS:
             self.violations.append("more than 25 channels on one connection")
         self.acknowledge(client, self._subscribed(channel, walk, number), {walk.symbol})
-        if channel == "book":
-            levels = self._shown.setdefault(walk.symbol, _levels_of(walk))
-            frames = [self._frame(walk, "book", _whole(levels))]
+        if channel in {"book", _BOOK}:
+            frames = [self._whole_book(channel, walk)]
         elif channel == "trades":
             past = ",".join(self._past.get(walk.symbol, ()))  # newest first
             frames = [self._frame(walk, "trades", f"[{past}]")]
@@ -236,7 +265,7 @@ class FakeBitfinex(FakeVenue):
         repeated = {name: value for name, value in request.items() if name != "event"}
         if whole == "nameless":
             return {"event": "error", "msg": "unknown event", "code": 10000}
-        number = None if walk is None else line.numbers.get((channel, walk.symbol))
+        number = None if walk is None else line.numbers.get((_stream(request), walk.symbol))
         if whole:
             said: dict[str, Any] = {"msg": "ratelimit: error", "code": 11010}
         elif walk is None or channel not in _CHANNELS or self.current.refuses(walk.symbol):
@@ -277,8 +306,10 @@ class FakeBitfinex(FakeVenue):
         return f"[{self._numbers[channel, walk.symbol]},{payload}]"
 
     def _subscribed(self, channel: str, walk: Walk, number: int) -> str:
-        book = {"prec": "P0", "freq": "F0", "len": "25"} if channel == "book" else {}
-        said = {"event": "subscribed", "channel": channel, "chanId": number, "symbol": f"t{_pair(walk)}"}
+        length = {"book": "25", _BOOK: _LENGTH}.get(channel)
+        book = {"prec": "P0", "freq": "F0", "len": length} if length else {}
+        name = channel.partition(" ")[0]
+        said = {"event": "subscribed", "channel": name, "chanId": number, "symbol": f"t{_pair(walk)}"}
         return _text({**said, **book, "pair": _pair(walk)})
 
     def _configuration(self, part: str) -> list[Any]:
@@ -291,6 +322,11 @@ class FakeBitfinex(FakeVenue):
             [pair, [None, None, None, rules.min_amount, "2000.0", None, None, None, 0.3, 0.15]]
             for pair, rules in pairs.items()
         ]
+
+
+def _stream(request: dict[str, Any]) -> str:
+    channel = str(request.get("channel"))
+    return _BOOK if channel == "book" and request.get("len") == _LENGTH else channel
 
 
 def _pair(walk: Walk) -> str:
@@ -308,6 +344,12 @@ def _levels_of(walk: Walk) -> _Levels:
 
 def _whole(levels: _Levels) -> str:
     return f"[{','.join(_array(price, 1, sign * amount) for (price, sign), amount in levels.items())}]"
+
+
+def _level(row: Row, sign: int) -> str:
+    """Write a level; one that is gone has no orders and the amount 1, or -1 on the side of the asks."""
+    price, size = row
+    return _array(price, 1, sign * size) if size else _array(price, 0, sign)
 
 
 def _array(*values: Decimal | int | None) -> str:

@@ -33,8 +33,8 @@ class FakeBitget(FakeVenue):
     name = "bitget"
     ws_paths = ("/v2/ws/public",)
     price_factor = Decimal("1.004")
-    book_channel = "books15"
-    book_depth = 15
+    book_channel = "books"
+    book_depth = 500
 
     def __init__(self, *given: Any, idle_s: float = 120.0, **named: Any) -> None:
         """Take the arguments of every fake, and the seconds within which it expects a ping."""
@@ -100,11 +100,13 @@ class FakeBitget(FakeVenue):
         return [(channel, _push(walk, channel, "snapshot", [item], now))]
 
     def book_frame(self, walk: Walk, sent: Sent) -> str:
-        """Return the push of a book, whole each time."""
+        """Return the push of a book; the whole one names none before it."""
         now = time.time_ns() // 1_000_000
-        item: dict[str, object] = {"asks": _rows(sent.asks), "bids": _rows(sent.bids), "ts": str(now),
-                                   "seq": sent.number, "pseq": 0}  # fmt: skip
-        return _push(walk, "books15", "snapshot", [item], now)
+        item: dict[str, object] = {
+            "asks": _rows(sent.changed_asks), "bids": _rows(sent.changed_bids), "ts": str(now),
+            "seq": sent.number, "pseq": 0 if sent.whole else sent.after,
+        }  # fmt: skip
+        return _push(walk, "books", "snapshot" if sent.whole else "update", [item], now)
 
     def announcement(self) -> str:
         """Answer a ping that was not sent: this venue announces no shutdown."""

@@ -32,13 +32,18 @@ class Sent(NamedTuple):
 
 
 class FakeBook:
-    """A book around the top of a walk; the venue shows the best `depth` levels of a side (None: all)."""
+    """A book around the top of a walk; the venue shows the best `depth` levels of a side (None: all).
 
-    def __init__(self, walk: Walk, depth: int | None) -> None:
+    A level that is no longer among these is `told` as gone, or dropped without a word.
+    """
+
+    def __init__(self, walk: Walk, depth: int | None, *, told: bool = False) -> None:
         """Fill both sides."""
         self._walk = walk
         self._depth = depth
+        self._is_told = told
         self._random = random.Random(walk.symbol)
+        self.factor = Decimal(1)  # a book that lies is this many times its quotes
         self._sides: dict[bool, Side] = {True: {}, False: {}}
         self.number = walk.update_id
         for _ in range(_SPAN):
@@ -64,23 +69,29 @@ class FakeBook:
         return Sent(False, self.number, after, bids, asks, self.best(is_bid=True), self.best(is_bid=False))
 
     def _move(self, side: Side, *, is_bid: bool) -> None:
-        tick = -self._walk.tick if is_bid else self._walk.tick
-        best = self._walk.bid if is_bid else self._walk.ask
-        for price in [price for price in side if not 0 <= (price - best) / tick <= _SPAN]:
+        grain = self._walk.grain * self._walk.tick
+        tick = -grain if is_bid else grain
+        best = (self._walk.bid if is_bid else self._walk.ask) * self.factor
+        coarse = self._walk.grain > 1  # all but the best price are multiples of the grain then
+        first = best // grain * grain if coarse else best
+        off = (price for price in side if coarse and price % grain)
+        far = (price for price in side if not 0 <= (price - best) / tick <= _SPAN)
+        for price in {*off, *far}:
             del side[price]
         side[best] = self._walk.size
         for _ in range(self._random.randint(1, 5)):
-            price = best + self._random.randint(1, _SPAN) * tick
+            price = first + self._random.randint(1, _SPAN) * tick
             if price > 0 and self._random.random() < 0.7:
                 side[price] = self._random.randint(1, 10**9) * _SIZE_STEP
             else:
                 side.pop(price, None)
 
     def _changed(self, before: Side, *, is_bid: bool) -> list[Row]:
-        """Return the rows that differ; one that is only no longer among those shown is not among them."""
+        """Return the rows that differ."""
         now = dict(self.best(is_bid=is_bid))
+        kept = now if self._is_told else self._sides[is_bid]
         rows = [(price, size) for price, size in now.items() if before.get(price) != size]
-        gone = [price for price in before if price not in now and price not in self._sides[is_bid]]
+        gone = [price for price in before if price not in now and price not in kept]
         rows += [(price, Decimal(0)) for price in gone]
         self._random.shuffle(rows)
         return rows

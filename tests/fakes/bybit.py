@@ -1,4 +1,8 @@
-"""A fake Bybit v5 spot: ten topics per request, one acknowledgement each, a quiet level 1 repeated."""
+"""A fake Bybit v5 spot: ten topics per request, one acknowledgement each, a quiet level 1 repeated.
+
+A book's numbers grow by one with each of its frames; `restart_books` lets them begin again, as the venue does
+when its service was restarted.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
+from tests.fakes.books import Row, Sent
 from tests.fakes.client import Client
 from tests.fakes.venue import FakeVenue
 from tests.fakes.walk import Walk
@@ -24,11 +29,15 @@ class FakeBybit(FakeVenue):
     name = "bybit"
     ws_paths = ("/v5/public/spot",)
     price_factor = Decimal("1.003")
+    book_channel = "orderbook.200"
+    book_depth = 200
+    tells_dropped = True
 
     def __init__(self, *given: Any, **named: Any) -> None:
         """Take the arguments of every fake."""
         super().__init__(*given, **named)
         self._asked: dict[Client, int] = {}
+        self._numbers: dict[str, int] = {}  # of the books
 
     def received(self, client: Client, text: str) -> None:
         """Answer one request: {"req_id":"1","op":"subscribe","args":["tickers.BTCUSDT"]}, {"op":"ping"}."""
@@ -77,6 +86,26 @@ class FakeBybit(FakeVenue):
             push["cts"] = now
         return [(topic, json.dumps(push, separators=(",", ":")))]
 
+    def book_frame(self, walk: Walk, sent: Sent) -> str:
+        """Return the push of a book."""
+        now = time.time_ns() // 1_000_000
+        name = f"{walk.base}{walk.quote}"
+        number = self._numbers.get(walk.symbol, 40_133_892) + (not sent.whole)
+        self._numbers[walk.symbol] = number
+        data = {"s": name, "b": _rows(sent.changed_bids), "a": _rows(sent.changed_asks), "u": number,
+                "seq": sent.number}  # fmt: skip
+        push = {"topic": f"{self.book_channel}.{name}", "ts": now,
+                "type": "snapshot" if sent.whole else "delta", "data": data, "cts": now}  # fmt: skip
+        return json.dumps(push, separators=(",", ":"))
+
+    def restart_books(self) -> None:
+        """Send all books whole, with the number 1."""
+        for walk in self.walks.values():
+            self._numbers[walk.symbol] = 1
+            for client in self.clients:
+                if (self.book_channel, walk.symbol) in client.streams:
+                    self.send_book(client, walk)
+
     def announcement(self) -> str:
         """Answer a ping that was not sent: this venue announces no shutdown."""
         return json.dumps({"success": True, "ret_msg": "pong", "conn_id": _CONN_ID, "op": "ping"})
@@ -108,9 +137,8 @@ class FakeBybit(FakeVenue):
             self.violations.append("more than 21,000 characters of topics on one connection")
         symbols = {name.lower() for _, name in named}
         whole = self.current.refuses_all(symbols)
-        wrong = [
-            name for topic, name in named if topic not in _TOPIC_OF.values() or name.lower() not in self.walks
-        ]
+        topics = {*_TOPIC_OF.values(), self.book_channel}
+        wrong = [name for topic, name in named if topic not in topics or name.lower() not in self.walks]
         if len(named) > _MOST_ARGS:
             self._say(client, request, "subscribe", "args size >10", success=False)
         elif whole:
@@ -121,13 +149,19 @@ class FakeBybit(FakeVenue):
         else:
             for topic, name in named:
                 client.streams.add((topic, name.lower()))
-                what = next(what for what, known in _TOPIC_OF.items() if known == topic)
-                if what != "trade":  # data may come before the acknowledgement
-                    for _, frame in self.frames(self.walks[name.lower()], what):
-                        self.deliver(client, topic, name.lower(), frame)
+                self._send_state(client, topic, self.walks[name.lower()])
             answer = {"success": True, "ret_msg": "subscribe", "conn_id": _CONN_ID,
                       "req_id": request.get("req_id", ""), "op": "subscribe"}  # fmt: skip
             self.acknowledge(client, json.dumps(answer), symbols)
+
+    def _send_state(self, client: Client, topic: str, walk: Walk) -> None:
+        """Send what there is so far, which may come before the acknowledgement; no trades."""
+        if topic == self.book_channel:
+            self.send_book(client, walk)
+            return
+        what = next(what for what, known in _TOPIC_OF.items() if known == topic)
+        for _, frame in self.frames(walk, what) if what != "trade" else ():
+            self.deliver(client, topic, walk.symbol, frame)
 
     def _say(
         self, client: Client, request: dict[str, Any], operation: str, said: str, *, success: bool = True
@@ -148,6 +182,10 @@ class FakeBybit(FakeVenue):
 
 def _listing(rows: list[Any]) -> dict[str, object]:
     return {"retCode": 0, "retMsg": "OK", "result": {"category": "spot", "list": rows}, "time": 1}
+
+
+def _rows(rows: list[Row]) -> list[list[str]]:
+    return [[_text(price), _text(size)] for price, size in rows]
 
 
 def _text(value: Decimal) -> str:

@@ -1,4 +1,7 @@
-"""A fake Gemini: streams without a name in their frames, times in ns, one bad stream refuses its request."""
+"""A fake Gemini: streams without a name in their frames, times in ns, one bad stream refuses its request.
+
+A differential stream of a book begins with the whole book only on a connection with `snapshot=-1`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 
+from tests.fakes.books import Row, Sent
 from tests.fakes.client import Client
 from tests.fakes.rate import Rate
 from tests.fakes.venue import FakeVenue
@@ -32,6 +36,7 @@ class FakeGemini(FakeVenue):
     name = "gemini"
     ws_paths = ("/",)
     price_factor = Decimal("1.0015")
+    book_channel = "depth@100ms"
 
     def __init__(self, *given: Any, ping_s: float = 20.0, **named: Any) -> None:
         """Take the arguments of every fake, and the seconds between two pings."""
@@ -96,6 +101,15 @@ class FakeGemini(FakeVenue):
         }  # fmt: skip
         return [("bookTicker", json.dumps(event, separators=(",", ":")))]
 
+    def book_frame(self, walk: Walk, sent: Sent) -> str:
+        """Return the push of a book; its levels are in no order, and the whole book looks like a change."""
+        before = sent.number if sent.whole else sent.after
+        event = {
+            "e": "depthUpdate", "E": time.time_ns(), "s": _name(walk), "U": before, "u": sent.number,
+            "b": _rows(sent.changed_bids), "a": _rows(sent.changed_asks),
+        }  # fmt: skip
+        return json.dumps(event, separators=(",", ":"))
+
     def announcement(self) -> str:
         """Answer a ping: it announces no shutdown."""
         return json.dumps({"id": 0, "status": 200})
@@ -135,6 +149,10 @@ class FakeGemini(FakeVenue):
                 (client.streams.add if method == "subscribe" else client.streams.discard)(
                     (stream, walk.symbol)
                 )
+        if method == "subscribe" and client.path.endswith("?snapshot=-1"):
+            for stream, walk in known:
+                if walk is not None and stream == self.book_channel:  # before the acknowledgement
+                    self.send_book(client, walk)
         self.acknowledge(client, json.dumps({"id": number, "status": 200}), symbols)
 
     def _refuse_all(self, client: Client, number: object, whole: str, text: str) -> None:
@@ -162,6 +180,10 @@ class FakeGemini(FakeVenue):
 
 def _name(walk: Walk) -> str:
     return f"{walk.base}{walk.quote}".lower()
+
+
+def _rows(rows: list[Row]) -> list[list[str]]:
+    return [[_text(price), _text(size)] for price, size in rows]
 
 
 def _text(value: Decimal) -> str:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
+from tests.fakes.books import Row, Sent
 from tests.fakes.client import Client
 from tests.fakes.rate import Rate
 from tests.fakes.venue import FakeVenue
@@ -20,9 +21,10 @@ _NAMES = {
     "bookTicker": "spot@public.aggre.bookTicker.v3.api.pb@100ms@{}",
     "deals": "spot@public.aggre.deals.v3.api.pb@100ms@{}",
     "miniTicker": "spot@public.miniTicker.v3.api.pb@{}@UTC+0",
+    "limit.depth": "spot@public.limit.depth.v3.api.pb@{}@20",
 }
 _WRAPPER = {"channel": 1, "symbol": 3, "symbolId": 4, "createTime": 5, "sendTime": 6}
-_BODIES = {"bookTicker": 315, "deals": 314, "miniTicker": 309, "novelty": 399}
+_BODIES = {"bookTicker": 315, "deals": 314, "miniTicker": 309, "limit.depth": 303, "novelty": 399}
 _FIELDS: dict[str, dict[str, int]] = {
     "bookTicker": {
         "bidPrice": 1, "bidQuantity": 2, "askPrice": 3, "askQuantity": 4, "version": 5,
@@ -30,6 +32,10 @@ _FIELDS: dict[str, dict[str, int]] = {
     },
     "deals": {
         "deals": 1, "eventType": 2, "price": 1, "quantity": 2, "tradeType": 3, "time": 4, "tradeId": 5,
+    },
+    "limit.depth": {
+        "asks": 1, "bids": 2, "eventType": 3, "version": 4, "lastOrderCreateTime": 5, "price": 1,
+        "quantity": 2,
     },
     "miniTicker": {
         "symbol": 1, "price": 2, "rate": 3, "zonedRate": 4, "high": 5, "low": 6, "volume": 7, "quantity": 8,
@@ -50,6 +56,8 @@ class FakeMEXC(FakeVenue):
     ws_paths = ("/ws",)
     price_factor = Decimal("1.005")
     figures = frozenset({"high_24h", "low_24h", "volume_24h"})
+    book_channel = "limit.depth"
+    book_depth = 20
 
     def __init__(
         self,
@@ -125,6 +133,16 @@ class FakeMEXC(FakeVenue):
         push = {"channel": _NAMES[kind].format(name), "symbol": name, "sendTime": now, "data": data}
         return [(kind, json.dumps(push))]
 
+    def book_frame(self, walk: Walk, sent: Sent) -> str:
+        """Return the push of a book, whole each time, as the JSON that `encode` takes."""
+        now, name = self._moment(), walk.symbol.upper()
+        data = {
+            "asks": _levels(sent.asks), "bids": _levels(sent.bids), "version": str(sent.number),
+            "eventType": "spot@public.limit.depth.v3.api.pb", "lastOrderCreateTime": now,
+        }  # fmt: skip
+        channel = _NAMES["limit.depth"].format(name)
+        return json.dumps({"channel": channel, "symbol": name, "sendTime": now, "data": data})
+
     def encode(self, frame: str, client: Client | None = None) -> str | bytes:
         """Return a push as protobuf, whatever its values are; other frames are text."""
         try:
@@ -183,6 +201,9 @@ class FakeMEXC(FakeVenue):
             said = f"Not Subscribed successfully! [{','.join(refused)}].  Reason\uff1a Blocked! "
             text = f"Subscribed successful! [{text}]. {said}" if accepted else said
         self.acknowledge(client, _response(number, text), symbols)
+        for name in accepted:
+            if (stream := self._stream(name)) and stream[0] == self.book_channel:
+                self.send_book(client, self.walks[stream[1]])
 
     def _stream(self, name: str) -> tuple[str, str] | None:
         """Return channel and symbol; None for what the venue does not have. Symbols are upper case."""
@@ -212,6 +233,10 @@ class FakeMEXC(FakeVenue):
 
 def _response(number: int, text: str) -> str:
     return json.dumps({"id": number, "code": 0, "msg": text})
+
+
+def _levels(rows: list[Row]) -> list[dict[str, str]]:
+    return [{"price": f"{price:f}", "quantity": f"{size:f}"} for price, size in rows]
 
 
 def _candle(walk: Walk, opened: int) -> list[object]:

@@ -49,9 +49,11 @@ class FakeVenue:
     lists_ticks = True
     # Whether its volumes can be fetched. Usually not: the default pairs would become those that it lists.
     tells_volumes = False
-    # The channel of its books, None if it has none here, and how many levels of a side it shows (None: all).
+    # The channel of its books, None if it has none here; how many levels of a side it shows (None: all); and
+    # whether it tells that a level is no longer among these.
     book_channel: str | None = None
     book_depth: int | None = None
+    tells_dropped = False
 
     def __init__(
         self,
@@ -60,11 +62,13 @@ class FakeVenue:
         rate: float = 20.0,
         port: int = 0,
         price: str | None = None,
+        near: str | None = None,
         seed: int = 1,
         host: str = "127.0.0.1",
     ) -> None:
         """Prepare; `async with` starts and stops."""
-        walks = [Walk(symbol, seed, price, self.price_factor) for symbol in symbols]
+        distance = None if near is None else Decimal(near)
+        walks = [Walk(symbol, seed, price, self.price_factor, distance) for symbol in symbols]
         self.walks = {walk.symbol: walk for walk in walks}
         self.rate = rate
         self.host = host
@@ -106,8 +110,16 @@ class FakeVenue:
         """Return the frame of a book: all of it, or what changed."""
         raise NotImplementedError
 
+    def book_frames(self, walk: Walk, sent: Sent) -> list[str]:
+        """Return all frames of what `sent` says, for venues that need several."""
+        return [self.book_frame(walk, sent)]
+
     def introduction(self) -> list[str]:
         """Return frames that a reader needs before it can read those of `frames`."""
+        return []
+
+    def introduction_of_books(self) -> list[str]:
+        """Return frames that a reader needs before it can read those of `book_frames`."""
         return []
 
     def lose_frame(self) -> None:
@@ -248,7 +260,7 @@ class FakeVenue:
     def book(self, walk: Walk) -> FakeBook:
         """Return the book of one symbol."""
         if walk.symbol not in self.books:
-            self.books[walk.symbol] = FakeBook(walk, self.book_depth)
+            self.books[walk.symbol] = FakeBook(walk, self.book_depth, told=self.tells_dropped)
         return self.books[walk.symbol]
 
     def send_book(self, client: Client, walk: Walk) -> None:
@@ -264,14 +276,14 @@ class FakeVenue:
         clients = [client for client in self.clients if (channel, walk.symbol) in client.streams]
         if not clients:
             return
-        frame = self.book_frame(walk, self.book(walk).step())
-        if self.lost_books:
-            self.lost_books -= 1
+        for frame in self.book_frames(walk, self.book(walk).step()):
+            if self.lost_books:
+                self.lost_books -= 1
+                for client in clients:
+                    self.encode(frame, client)  # the venue has numbered it for each
+                continue
             for client in clients:
-                self.encode(frame, client)  # the venue has numbered it for each
-            return
-        for client in clients:
-            self.deliver(client, channel, walk.symbol, frame)
+                self.deliver(client, channel, walk.symbol, frame)
 
     def acknowledge(self, client: Client, frame: str, symbols: set[str]) -> None:
         """Send the acknowledgement of `symbols`, through the current fault."""
@@ -322,7 +334,7 @@ class FakeVenue:
             walk.step()
             self.publish(walk, "top")
             if walk.update_id % 4 == 0:
-                walk.trade_at(walk.bid if walk.update_id % 8 else walk.ask)
+                walk.trade()
                 self.publish(walk, "trade")
                 self._untold.add(walk.symbol)
         if ticker:

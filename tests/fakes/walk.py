@@ -10,6 +10,8 @@ from crypto_stream.market.instruments import pair
 
 _STARTS = {"btcusdt": "60000", "ethusdt": "3000", "bnbusdt": "600", "solusdt": "150", "xrpusdt": "0.5"}
 _SIZE_STEP = Decimal("0.001")
+_BPS = Decimal("0.0001")
+_SPREAD = 3 * _BPS
 
 
 class Walk:
@@ -19,15 +21,28 @@ class Walk:
     over restarts of the process.
     """
 
-    def __init__(self, spelling: str, seed: int, start: str | None, factor: Decimal) -> None:
-        """Start at `start` times `factor` (10 for unknown symbols); equal seeds give equal walks."""
+    def __init__(
+        self, spelling: str, seed: int, start: str | None, factor: Decimal, near: Decimal | None = None
+    ) -> None:
+        """Start at `start` times `factor` (10 for unknown symbols); equal seeds give equal walks.
+
+        With `near` it starts so many bps above `start` instead; bid and ask lie 3 bps apart, not 2 ticks, and
+        trades are between them.
+        """
         instrument = pair(spelling)
         self.symbol = instrument.symbol
         self.base, self.quote = instrument.base or "X", instrument.quote or "Y"
-        first = Decimal(start or _STARTS.get(self.symbol, "10")) * factor
+        first = Decimal(start or _STARTS.get(self.symbol, "10"))
+        first *= factor if near is None else 1 + near * _BPS
         self.tick = Decimal("0.01") if first >= 1000 else Decimal("0.0001") if first >= 1 else Decimal("1E-6")
+        self.half = 1  # ticks from the middle to bid and ask
+        self.grain = 1  # ticks between the levels of the book
+        if near is not None:
+            self.tick = Decimal(1).scaleb((first * _BPS / 10).adjusted())
+            self.half = round(first * _SPREAD / 2 / self.tick)
+            self.grain = 10
         self.price = self.open = self.high = self.low = first.quantize(self.tick)
-        self.bid, self.ask = self.price - self.tick, self.price + self.tick
+        self.bid, self.ask = self.price - self.half * self.tick, self.price + self.half * self.tick
         self.size = Decimal(1)
         self.volume = Decimal(1000)
         self.calm = False
@@ -46,11 +61,18 @@ class Walk:
         """Set the top of book; one side alone moves the other if they would cross."""
         if bid is not None:
             self.bid = bid
-            self.ask = bid + 2 * self.tick if ask is None else ask
+            self.ask = bid + 2 * self.half * self.tick if ask is None else ask
         elif ask is not None:
             self.ask = ask
             self.bid = min(self.bid, ask - self.tick)
         self.update_id += 1
+
+    def trade(self) -> None:
+        """Trade at the bid, now and then at the ask; where they lie far apart, in the middle."""
+        if self.half > 1:
+            self.trade_at(self.bid + self.half * self.tick)
+        else:
+            self.trade_at(self.bid if self.update_id % 8 else self.ask)
 
     def trade_at(self, price: Decimal) -> None:
         """Trade at `price`."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from itertools import count
 from typing import NamedTuple
 
 from crypto_stream.feed.books import Books
-from crypto_stream.feed.handler import UNREADABLE, DepthChange, Reading, Resync, Wanted
+from crypto_stream.feed.handler import UNREADABLE, DepthChange, Event, Reading, Resync, Wanted
 from crypto_stream.feed.loading import load_source
 from crypto_stream.feed.names import Discovered
 from crypto_stream.feed.sources import Venue
@@ -48,7 +48,11 @@ class Line:
 
     def deliver(self, frame: str) -> Iterator[str]:
         """Yield what arrives when this frame is sent."""
-        frame = _NUMBER.sub(rf"\g<1>{next(self._numbers)}", frame, count=1)
+        number = next(self._numbers)
+        if frame.startswith("["):
+            frame = f"{frame[:-1]},{number}]"
+        else:
+            frame = _NUMBER.sub(rf"\g<1>{number}", frame, count=1)
         held, self._held = self._held, None
         if held is None and self._kind != "none" and self._random.random() < self._rate:
             self.spoiled += 1
@@ -65,22 +69,41 @@ class Line:
 
 
 class Receiver:
-    """Reads the frames of one symbol as the feed does, without a network."""
+    """Reads the frames of one symbol as the feed does, without a network; first those of `introduction`.
 
-    def __init__(self, name: str, symbol: str) -> None:
+    `encode` makes of a frame's text what the venue sends.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        symbol: str,
+        introduction: Iterable[str] = (),
+        encode: Callable[[str], str | bytes] = str,
+    ) -> None:
         venue = load_source(name, None, {})
         assert isinstance(venue, Venue)
         self.symbol = symbol
+        self._encode = encode
         self.books = Books(_ACK_NS)
         self.books.want([symbol], 0)
         self._reader: Reading = venue.reader(Discovered(venue.pair_of, {}, {}))
         instrument = pair(symbol)
-        self._reader.subscribe([Wanted(venue.venue_id(instrument) or symbol, instrument, "depth")])
+        self._wanted = [Wanted(venue.venue_id(instrument) or symbol, instrument, "depth")]
+        self._reader.subscribe(self._wanted)
+        for frame in introduction:
+            self._read(frame)
+
+    def request(self) -> None:
+        """Request the book once more, as the feed does."""
+        if unsubscribe := getattr(self._reader, "unsubscribe", None):
+            unsubscribe(self._wanted)
+        self._reader.subscribe(self._wanted)
 
     def receive(self, frame: str, now_ns: int) -> None:
         """Read one frame."""
         try:
-            events = list(self._reader.read(frame.encode()))
+            events = self._read(frame)
         except UNREADABLE:
             self.books.lose_all("a frame could not be read", now_ns)
             return
@@ -89,6 +112,10 @@ class Receiver:
                 self.books.take(event, now_ns)
             elif isinstance(event, Resync):
                 self.books.lose(event.instrument.symbol, event.reason, now_ns)
+
+    def _read(self, frame: str) -> list[Event]:
+        sent = self._encode(frame)
+        return list(self._reader.read(sent.encode() if isinstance(sent, str) else sent))
 
     def shown(self) -> tuple[Rows, Rows, int] | None:
         """Return bids, asks and how many of each are certain; None while the book is unknown."""
@@ -121,7 +148,8 @@ def follow(moments: Iterator[Moment], line: Line, receiver: Receiver) -> Outcome
     for frames, moment in enumerate(moments, 1):
         now_ns = frames * FRAME_NS
         recent = [*recent[-2:], moment]
-        wants_whole = bool(receiver.books.due(now_ns))
+        if wants_whole := bool(receiver.books.due(now_ns)):
+            receiver.request()
         requested += wants_whole
         for arrived in line.deliver(moment.snapshot if wants_whole else moment.frame):
             receiver.receive(arrived, now_ns)

@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from crypto_stream.errors import RetryLaterError, VenueError
-from crypto_stream.feed.books import Books
-from crypto_stream.feed.depth import DepthFeed, DepthSession
+from crypto_stream.feed.books import AWAITED, Books
+from crypto_stream.feed.depth import FULL, DepthFeed, DepthSession
 from crypto_stream.feed.handler import Request, Wanted
 from crypto_stream.market.choices import Chosen
 from crypto_stream.market.instruments import pair
-from handlers import binance, kraken
-from tests.fakes import FakeBinance, FakeKraken, FakeVenue
+from handlers import binance, gate, kraken
+from tests.fakes import FakeBinance, FakeGate, FakeKraken, FakeVenue
 from tests.feed.assembled import assembled, source_of
 from tests.feed.rig import Feed
 from tests.waiting import until
@@ -110,6 +110,24 @@ async def test_who_comes_back_at_once_gets_the_books_again() -> None:
     assert "no book is wanted" not in depth.reasons
 
 
+async def test_a_venue_that_allows_few_books_gives_no_more() -> None:
+    """Those that are kept remain, although others are named before them; one that ends makes room."""
+    async with FakeBinance([PAIR, OTHER]) as fake, running(fake, books=1) as depth:
+        await until(lambda: depth.has(PAIR))
+        depth.prices.composition.add([Chosen(pair("ETH-USDT"))])
+        await until(lambda: depth.books.carries(OTHER))
+        depth.want(OTHER, PAIR)
+        reasons = depth.books.reason(OTHER), depth.books.is_awaited(OTHER)
+        streams = {stream for client in fake.clients for stream in client.streams}
+        kept = depth.books.known(PAIR) is not None
+        await until(lambda: depth.has(OTHER))
+        gone = depth.books.known(PAIR)
+
+    assert reasons == (FULL, False)
+    assert (fake.book_channel, OTHER) not in streams
+    assert (kept, gone) == (True, None)
+
+
 async def test_books_follow_instruments_that_come_and_go() -> None:
     """The subscription to a removed one ends, although the source has no name for it any more."""
     async with FakeBinance([PAIR, OTHER]) as fake, running(fake) as depth:
@@ -164,3 +182,56 @@ async def test_what_was_refused_is_asked_for_again_but_not_cancelled() -> None:
 
     assert [json.loads(text)["method"] for text in line.sent] == ["subscribe", "subscribe"]
     assert books.reason(PAIR) == "refused: Currency pair not supported BTC/USDT"
+
+
+async def test_a_refused_cancellation_is_not_taken_for_a_refused_book() -> None:
+    """Kraken answers both as `subscribe`; the later subscription must be cancelled when it is lost."""
+    refused = (
+        b'{"error":"Subscription Not Found","method":"subscribe","success":false,'
+        b'"symbol":"BTC/USDT","req_id":2}'
+    )
+    async with FakeKraken([PAIR]) as fake, running(fake) as depth:
+        line, books = Line(), Books(1)
+        books.want([PAIR], 0)
+        session = DepthSession(depth.config, None, books, lambda symbol: None)
+        reader = kraken.Reader(depth.config.names.by_id)
+        session.begin(line, reader)
+        session.check(time.monotonic_ns())  # not answered: cancelled and requested again
+        asked = [json.loads(text) for text in line.sent]
+        session.read(reader, [refused])
+        reason = books.reason(PAIR)
+        session.check(time.monotonic_ns())
+
+    assert [(each["method"], each["req_id"]) for each in asked] == [
+        ("subscribe", 1),
+        ("unsubscribe", 2),
+        ("subscribe", 3),
+    ]
+    assert reason == AWAITED
+    assert [json.loads(text)["method"] for text in line.sent[3:]] == ["unsubscribe", "subscribe"]
+
+
+async def test_a_refusal_concerns_the_books_of_its_request_alone() -> None:
+    """Gate names the request and not the pair: what another request asked for is still awaited."""
+    async with FakeGate([PAIR, OTHER]) as fake, running(fake) as depth:
+        depth.prices.composition.add([Chosen(pair("ETH-USDT"))])
+        line, books = Line(), Books(1)
+        session = DepthSession(depth.config, None, books, lambda symbol: None)
+        reader = gate.Reader(depth.config.names.by_id)
+        books.want([PAIR], 0)
+        session.begin(line, reader)
+        books.want([PAIR, OTHER], 0)
+        session.check(0)
+        number = json.loads(line.sent[-1])["id"]
+        refused = {
+            "time": 1,
+            "id": number,
+            "channel": json.loads(line.sent[-1])["channel"],
+            "event": "subscribe",
+            "error": {"code": 2, "message": "unknown currency pair: ETH_USDT"},
+            "result": None,
+        }
+        session.read(reader, [json.dumps(refused).encode()])
+
+    assert books.awaited() == [PAIR]
+    assert books.reason(OTHER) == "refused: unknown currency pair: ETH_USDT"

@@ -24,6 +24,7 @@ PATHS = [
     "/",
     "/btcusdt",
     "/docs",
+    "/instruments",
     "/markets",
     "/courses",
     "/courses/btcusdt",
@@ -82,6 +83,21 @@ async def test_the_instrument_path_gives_the_page_or_the_quote_as_the_client_pre
     assert page.headers["Content-Type"] == anything.headers["Content-Type"] == "text/html; charset=utf-8"
     assert quote.json()["symbol"] == "btcusdt"
     assert all("Accept" in one.headers["Vary"].split(", ") for one in (page, quote))
+
+
+async def test_instruments_are_a_list_or_for_browsers_a_page(gateway: Gateway) -> None:
+    """JSON for programs and clients without a preference, HTML for browsers, with `Vary`; one address."""
+    page = await gateway.http.get("/instruments?any=thing", headers=HTML)
+    anything = await gateway.http.get("/instruments", headers={"Accept": "*/*"})
+    listed = await gateway.http.get("/instruments", headers=JSON)
+    moved = await gateway.http.get("/instruments/", headers=HTML)
+
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert 'data-symbol="ethusdt"' in page.text
+    assert [one["symbol"] for one in listed.json()["instruments"]] == [one.symbol for one in INSTRUMENTS]
+    assert anything.content == listed.content
+    assert all("Accept" in one.headers["Vary"].split(", ") for one in (page, anything, listed))
+    assert (moved.status_code, moved.headers["Location"]) == (308, "../instruments")
 
 
 async def test_pages_carry_no_live_value(gateway: Gateway, engine: Engine) -> None:

@@ -329,7 +329,7 @@ def test_recorded_frames_are_all_known() -> None:
     (trade,) = (event for event in events if isinstance(event, Trade))
 
     assert [event.channel for event in events] == [
-        "ack", "refused", "ticker", "trade", "books5", "books", "ticker", "ticker"
+        "ack", "refused", "ticker", "trade", "books5", "depth", "ticker", "ticker"
     ]  # fmt: skip
     assert [event.price for event in tickers] == ["83715.7", "63707.42", "63707.42"]
     assert tickers[2].key - tickers[1].key == 303

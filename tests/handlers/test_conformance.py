@@ -47,12 +47,14 @@ from crypto_stream.market.instruments import Instrument, pair
 from crypto_stream.market.ladder import HoleError, Ladder
 from tests.fakes import FAKES, FakeVenue
 from tests.feed.assembled import assembled, source_of
+from tests.feed.losing import Line
 from tests.feed.rig import Feed
 from tests.waiting import SCALE, until
 
 SOURCES = {name: load_source(name, None, {}) for name in known_handlers()}
 VENUES = {name: source for name, source in SOURCES.items() if isinstance(source, Venue)}
 FAKED = sorted(VENUES.keys() & FAKES.keys())
+BOOKED = [name for name in FAKED if VENUES[name].gives_depth]
 PAIRS = ["BTC-USDT", "ETH-USDT", "XRP-USDT"]
 venue_names = pytest.mark.parametrize("name", sorted(VENUES))
 faked_names = pytest.mark.parametrize("name", FAKED)
@@ -189,7 +191,54 @@ def test_deep_or_long_nonsense(name: str, frame: bytes) -> None:
 @given(data=st.data())
 def test_real_frames_with_one_fault(name: str, data: st.DataObject) -> None:
     """A real-shaped frame with something wrong in it is malformed or harmless."""
-    message = json.loads(data.draw(st.sampled_from(_as_json(name))))
+    judge(reader(VENUES[name]), _with_one_fault(name, data, _as_json(name)))
+
+
+@pytest.mark.parametrize("name", BOOKED)
+@given(data=st.data())
+def test_books_with_one_fault(name: str, data: st.DataObject) -> None:
+    """So is a book, whole or changed, on a connection for books."""
+    judge(reader_of_books(name), _with_one_fault(name, data, books(name)))
+
+
+@pytest.mark.parametrize("name", BOOKED)
+def test_books_are_read(name: str) -> None:
+    """The frames of those tests are of the book that was asked for, whole and changed."""
+    made, ladder = reader_of_books(name), Ladder()
+    events = [event for frame in books(name) for event in made.read(encoded(name, frame))]
+
+    assert {type(event) for event in events} == {DepthChange}
+    assert {event.instrument.symbol for event in events} == {pair(PAIRS[0]).symbol}
+    assert all(map(ladder.apply, events))
+    assert len(ladder.bids()) > 2
+    assert len(ladder.asks()) > 2
+
+
+@functools.cache
+def books(name: str) -> list[str]:
+    """List frames of one book, whole and as it changes, before they are encoded."""
+    fake = FAKES[name](PAIRS)
+    walk = next(iter(fake.walks.values()))
+    frames = [fake.book_frame(walk, fake.book(walk).whole())]
+    for _ in range(3):
+        walk.step()
+        frames += fake.book_frames(walk, fake.book(walk).step())
+    line = Line("none", 0.0, 0)  # numbers them, where the venue numbers those of a connection
+    return [numbered for frame in frames for numbered in line.deliver(frame)]
+
+
+def reader_of_books(name: str) -> Any:
+    """Make a reader on a connection for books, which was asked for one."""
+    made = VENUES[name].reader(Discovered(VENUES[name].pair_of, {}, {}))
+    made.subscribe([each._replace(topic="depth") for each in wanted(VENUES[name], [pair(PAIRS[0])])[:1]])
+    for frame in FAKES[name](PAIRS).introduction_of_books():
+        made.read(encoded(name, frame))
+    return made
+
+
+def _with_one_fault(name: str, data: st.DataObject, frames: list[str]) -> bytes:
+    """Return one of these frames with a value or a piece of it replaced or missing."""
+    message = json.loads(data.draw(st.sampled_from(frames)))
     *path, last = data.draw(st.sampled_from(_places(message)))
     broken = copy.deepcopy(message)
     holder: Any = broken
@@ -202,7 +251,7 @@ def test_real_frames_with_one_fault(name: str, data: st.DataObject) -> None:
     frame = bytearray(encoded(name, json.dumps(broken)))
     if data.draw(st.booleans()):
         del frame[data.draw(st.integers(0, len(frame) - 1)) :]
-    judge(reader(VENUES[name]), bytes(frame))
+    return bytes(frame)
 
 
 @functools.cache

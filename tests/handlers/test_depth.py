@@ -9,37 +9,47 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from crypto_stream.feed.books import Books
 from crypto_stream.feed.handler import DepthChange, Event, Ignored, Moving, Resync, Wanted
 from crypto_stream.market.instruments import pair
 from crypto_stream.market.ladder import HoleError, Ladder
 from handlers import (
     binance,
+    bitfinex,
     bitget,
     bitstamp,
+    bybit,
     coinbase,
     cryptocom,
     gate,
+    gemini,
     htx,
     kraken,
     kucoin,
+    mexc,
     okx,
     upbit,
 )
+from tests.fakes import FAKES
 from tests.handlers import reading
 
 BTC = pair("BTC-USDT")
 REQUESTS = {
-    bitget: '{"op":"subscribe","args":[{"instType":"SPOT","channel":"books15","instId":"BTCUSDT"}]}',
+    bitget: '{"op":"subscribe","args":[{"instType":"SPOT","channel":"books","instId":"BTCUSDT"}]}',
+    bitfinex: '{"event":"subscribe","channel":"book","symbol":"tBTCUST","prec":"P0","freq":"F0","len":"100"}',
     bitstamp: '{"event":"bts:subscribe","data":{"channel":"order_book_btcusdt"}}',
     cryptocom: '{"id":1,"method":"subscribe","params":{"channels":["book.BTC_USDT.50"]}}',
     gate: '{"time":',
+    gemini: '{"id":1,"method":"subscribe","params":["btcusdt@depth@100ms"]}',
     htx: '{"sub":"market.btcusdt.mbp.refresh.20","id":"market.btcusdt.mbp.refresh.20"}',
     kucoin: (
         '{"id":"1","action":"SUBSCRIBE","channel":"obu","tradeType":"SPOT","symbol":"BTC-USDT",'
         '"depth":"50","rpiFilter":0}'
     ),
+    mexc: '{"method":"SUBSCRIPTION","params":["spot@public.limit.depth.v3.api.pb@BTCUSDT@20"]}',
     upbit: '[{"ticket":"1"},{"type":"orderbook","codes":["USDT-BTC.30"]},{"format":"DEFAULT"}]',
     binance: '{"method":"SUBSCRIBE","params":["btcusdt@depth20@100ms"],"id":',
+    bybit: '{"req_id":"1","op":"subscribe","args":["orderbook.200.BTCUSDT"]}',
     coinbase: '{"type":"subscribe","product_ids":["BTC-USDT"],"channel":"level2"}',
     kraken: '{"method":"subscribe","params":{"channel":"book","symbol":["BTC/USDT"],"depth":25},"req_id":1}',
     okx: '{"op":"subscribe","args":[{"channel":"books","instId":"BTC-USDT"}]}',
@@ -65,18 +75,14 @@ def test_a_book_is_requested_and_cancelled_by_itself(handler: Any) -> None:
     assert request.text.startswith(REQUESTS[handler])
     assert request.wanted == tuple(wanted)
     assert request.keys
-    # A request of Upbit replaces the one before: what is wanted no more is left out of the next.
-    assert [each.keys for each in cancelled] == ([] if handler is upbit else [()])
+    # A request of Upbit replaces the one before: what is wanted no more is left out of the next. A channel of
+    # Bitfinex is cancelled by its number, once that is known.
+    assert [each.keys for each in cancelled] == ([] if handler in {bitfinex, upbit} else [()])
 
 
 _SIDES = '"bids":[["84005.6","0.035056"],["84002.4","0.012887"]],"asks":[["84005.70","0.115252"]]'
 _LEVELS = ([("84005.6", "0.035056"), ("84002.4", "0.012887")], [("84005.70", "0.115252")])
 WHOLE: dict[Any, tuple[str, dict[str, Any]]] = {
-    bitget: (
-        '{"action":"snapshot","arg":{"instType":"SPOT","channel":"books15","instId":"BTCUSDT"},"data":[{'
-        f'{_SIDES},"ts":"1790358773905","seq":850167842345,"pseq":0}}],"ts":1790358773907}}',
-        {"number": 850167842345, "time": 1790358773905, "certain": 15},
-    ),
     bitstamp: (
         f'{{"data":{{"timestamp":"1789457617","microtimestamp":"1789457617906487",{_SIDES}}},'
         '"channel":"order_book_btcusdt","event":"data"}',
@@ -106,6 +112,12 @@ WHOLE: dict[Any, tuple[str, dict[str, Any]]] = {
         + "}}",
         {"number": 20452522782, "time": 1774624848673},
     ),
+    mexc: (
+        '{"channel":"spot@public.limit.depth.v3.api.pb@BTCUSDT@20","symbol":"BTCUSDT","sendTime":1790281247251,'
+        '"data":{"asks":[{"price":"84005.70","quantity":"0.115252"}],"bids":[{"price":"84005.6",'
+        '"quantity":"0.035056"},{"price":"84002.4","quantity":"0.012887"}],"version":"82164155643"}}',
+        {"number": 82164155643, "time": 1790281247251},
+    ),
     upbit: (
         '{"type":"orderbook","code":"USDT-BTC","timestamp":1790134742106,"orderbook_units":['
         '{"ask_price":84005.70,"bid_price":84005.6,"ask_size":0.115252,"bid_size":3.5056E-2},'
@@ -115,12 +127,18 @@ WHOLE: dict[Any, tuple[str, dict[str, Any]]] = {
 }
 
 
-def _laddered(reader: Any, frame: str) -> Ladder:
+def _laddered(reader: Any, frame: bytes) -> Ladder:
     """Return a ladder of what a frame says; levels are judged only there."""
     ladder = Ladder()
-    for event in reader.read(frame.encode()):
+    for event in reader.read(frame):
         ladder.apply(event)
     return ladder
+
+
+def _sent(handler: Any, frame: str) -> bytes:
+    """Return a frame as the venue sends it, which for MEXC is binary."""
+    sent = FAKES["mexc"](()).encode(frame) if handler is mexc else frame
+    return sent.encode() if isinstance(sent, str) else sent
 
 
 @pytest.mark.parametrize("handler", WHOLE, ids=lambda handler: handler.__name__)
@@ -129,7 +147,7 @@ def test_the_first_levels_are_sent_whole(handler: Any) -> None:
     frame, about = WHOLE[handler]
     reader = reading.reader(handler)
     reader.subscribe([Wanted(handler.venue_id(BTC), BTC, "depth")])
-    (found,) = reader.read(frame.encode())
+    (found,) = reader.read(_sent(handler, frame))
     bids, asks = ([tuple(level) for level in side] for side in (found.bids, found.asks))
 
     assert isinstance(found, DepthChange)
@@ -140,7 +158,7 @@ def test_the_first_levels_are_sent_whole(handler: Any) -> None:
     assert replace(found, bids=[], asks=[]) == DepthChange(BTC, [], [], whole=True, **about)
     for wrong in (frame.replace("84002.4", "-"), frame.replace("0.012887", "null")):
         with pytest.raises(reading.UNREADABLE_ERRORS):
-            _laddered(reader, wrong)
+            _laddered(reader, _sent(handler, wrong))
 
 
 def test_binance_sends_the_first_levels_whole() -> None:
@@ -189,6 +207,62 @@ def test_okx_checksum_of_older_frames_is_verified() -> None:
         ladder.apply(change(okx, frame % (signed ^ 1)))
 
 
+def test_bitget_names_the_change_before_each() -> None:
+    """A whole book of 200 levels or more may not be all that there is."""
+    frame = (
+        '{"action":"%s","arg":{"instType":"SPOT","channel":"books","instId":"BTCUSDT"},"data":[{'
+        '"asks":[["83744.78","0"],["83747.24","0.238934"]],"bids":[],"ts":"1790358811400",'
+        '"seq":850169288983,"pseq":%d}],"ts":1790358811401}'
+    )
+    whole, later = change(bitget, frame % ("snapshot", 0)), change(bitget, frame % ("update", 850169286126))
+
+    assert (whole.whole, whole.after, whole.number, whole.limit) == (True, None, 850169288983, 200)
+    assert (later.whole, later.after, later.number, later.time) == (
+        False, 850169286126, 850169288983, 1790358811400,
+    )  # fmt: skip
+    assert (later.asks, later.bids) == ([("83744.78", "0"), ("83747.24", "0.238934")], [])
+    for wrong in ('"pseq":-1', '"pseq":null', '"p":5'):  # nothing would reveal a loss
+        with pytest.raises(reading.UNREADABLE_ERRORS):
+            reading.read(bitget, (frame % ("update", 5)).replace('"pseq":5', wrong).encode())
+
+
+BYBIT = (
+    '{"topic":"orderbook.200.BTCUSDT","ts":1786310816618,"type":"%s","data":{"s":"BTCUSDT",'
+    '"b":[["65140.4","0.875077"]],"a":[["65239.1","0"]],"u":%d,"seq":112488545865},"cts":1786310816585}'
+)
+
+
+def test_bybit_numbers_the_changes_of_a_book() -> None:
+    """Each is one more than the last; the time is that of the matching engine, or of the frame."""
+    whole, later = change(bybit, BYBIT % ("snapshot", 62505424)), change(bybit, BYBIT % ("delta", 62505425))
+    untimed = change(bybit, (BYBIT % ("delta", 62505425)).replace(',"cts":1786310816585', ""))
+
+    assert (whole.whole, whole.after, whole.number, whole.depth) == (True, None, 62505424, None)
+    assert (later.whole, later.after, later.number) == (False, 62505424, 62505425)
+    assert (later.bids, later.asks) == ([("65140.4", "0.875077")], [("65239.1", "0")])
+    assert (later.time, untimed.time) == (1786310816585, 1786310816618)
+    for wrong in ('"u":-2', '"u":"62505425"', '"U":62505425'):
+        with pytest.raises(reading.UNREADABLE_ERRORS):
+            reading.read(bybit, (BYBIT % ("delta", 62505425)).replace('"u":62505425', wrong).encode())
+
+
+def test_bybit_may_begin_again_at_one() -> None:
+    """Its service was restarted: the whole book is newer, though its number is not."""
+    books = Books(1)
+    books.want(["btcusdt"], 0)
+    shown: list[object] = []
+    for frame in (("snapshot", 62505424), ("delta", 62505425), ("snapshot", 1), ("delta", 2), ("delta", 4)):
+        for event in reading.read(bybit, (BYBIT % frame).encode()):
+            if isinstance(event, Resync):
+                books.lose("btcusdt", event.reason, 0)
+            else:
+                assert isinstance(event, DepthChange)
+                books.take(event, 0)
+        shown.append(books.known("btcusdt") is not None)
+
+    assert shown == [True, True, True, True, False]
+
+
 def test_kraken_checksum_is_of_the_digits_as_they_were_sent() -> None:
     """Asks first, without points and leading zeros; a book of 25 levels of which 10 are certain."""
     frame = (
@@ -205,6 +279,94 @@ def test_kraken_checksum_is_of_the_digits_as_they_were_sent() -> None:
     assert ladder.apply(found)
     with pytest.raises(HoleError, match="checksum"):
         ladder.apply(change(kraken, frame % (checksum + 1)))
+
+
+WHOLE_OF_BITFINEX = "[1,[[86704,1,0.03460649],[86701,2,7.2e-7],[86719,2,-0.03483509]],%d]"
+
+
+def of_bitfinex() -> Any:
+    """Make a reader on a connection for books, whose channels are those of BTC/USD (1) and ETH/USD (2)."""
+    reader = reading.reader(bitfinex)
+    ids = {"tBTCUSD": "BTC-USD", "tETHUSD": "ETH-USD"}
+    wanted = [Wanted(venue_id, pair(each), "depth") for venue_id, each in ids.items()]
+    reader.subscribe(wanted)
+    said = '{"event":"subscribed","channel":"book","chanId":%d,"symbol":"%s","len":"100"}'
+    for number, each in enumerate(wanted, 1):
+        reader.read((said % (number, each.id)).encode())
+    return reader
+
+
+def test_bitfinex_sends_levels_with_signed_amounts() -> None:
+    """A level without orders is gone; each change is a frame; the digits are the venue's."""
+    reader, btc = of_bitfinex(), pair("BTC-USD")
+    frames = (WHOLE_OF_BITFINEX % 5, "[1,[86701,0,1],6]", "[1,[86719,1,-1.50],7]", '[2,"hb",8]', "[1,[],9]")
+    events = [event for frame in frames for event in reader.read(frame.encode())]
+
+    assert events == [
+        DepthChange(
+            btc, [("86704", "0.03460649"), ("86701", "7.2e-7")], [("86719", "0.03483509")], whole=True
+        ),
+        DepthChange(btc, [("86701", "0")], []),
+        DepthChange(btc, [], [("86719", "1.50")]),
+        Ignored("hb"),
+        DepthChange(btc, [], [], whole=True),
+    ]
+
+
+def test_bitfinex_numbers_all_frames_of_a_connection() -> None:
+    """A missing one may have changed any of its books, also if a heartbeat reveals it."""
+    reader = of_bitfinex()
+    reader.read((WHOLE_OF_BITFINEX % 5).encode())
+    lost = [Resync(pair(each), "depth", "a frame was lost") for each in ("BTC-USD", "ETH-USD")]
+
+    assert reader.read(b'[2,"hb",7]') == [*lost, Ignored("hb")]
+    assert reader.read((WHOLE_OF_BITFINEX % 9).encode())[:2] == lost  # the whole book comes after the loss
+    assert reader.read(b"[3,[86704,1,1],11]") == [*lost, Ignored("not_subscribed")]
+    assert reader.read(b"[1,[86704,1,1],12]") == [DepthChange(pair("BTC-USD"), [("86704", "1")], [])]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    ["[1,[86704,1,1]]", '[1,["86704",1,1],6]', "[1,[86704,1,null],6]", "[1,[86704,-1,1],6]", "[1,[5],6]"],
+)
+def test_bitfinex_books_that_cannot_be_read(frame: str) -> None:
+    """One without the number of its frame neither: nothing would reveal a loss."""
+    reader = of_bitfinex()
+    with pytest.raises(reading.UNREADABLE_ERRORS):
+        reader.read(frame.encode())
+
+
+GEMINI = (
+    '{"e":"depthUpdate","E":1789456742362015387,"s":"btcusdt","U":%d,"u":%d,"b":[["7.487000","140.40000"]],'
+    '"a":[["7.503000","0.000"]]}'
+)
+
+
+def test_gemini_names_the_number_before_each_change() -> None:
+    """The first frame after a request is the whole book, if its two numbers are the same."""
+    reader = reading.reader(gemini)
+    requests = reader.subscribe([Wanted("btcusdt", BTC, "depth")])
+    sent = ((3, 4), (6, 6), (6, 9), (5, 10), (12, 14))
+    found = [reader.read((GEMINI % numbers).encode())[0] for numbers in sent]
+    repeated = [reader.read((GEMINI % numbers).encode()) for numbers in ((12, 14), (14, 14))]
+    reader.subscribe([Wanted("btcusdt", BTC, "depth")])
+    again = [reader.read((GEMINI % numbers).encode())[0] for numbers in ((14, 15), (16, 16))]
+
+    assert len(requests) == 1
+    assert [each.whole for each in found] == [False, True, False, False, False]
+    assert [(each.after, each.number) for each in found] == [(3, 4), (None, 6), (6, 9), (9, 10), (12, 14)]
+    assert repeated == [[Ignored("depth_repeated")]] * 2
+    assert (found[1].bids, found[1].asks) == ([("7.487000", "140.40000")], [("7.503000", "0.000")])
+    assert found[1].time == 1789456742362
+    assert [each.whole for each in again] == [False, True]  # the former was on its way when it was requested
+    for wrong in ('"U":"6"', '"V":6', '"U":-1'):
+        with pytest.raises(reading.UNREADABLE_ERRORS):
+            reading.read(gemini, (GEMINI % (6, 9)).replace('"U":6', wrong).encode())
+
+
+async def test_gemini_is_asked_for_whole_books_by_the_address() -> None:
+    """Else a book would begin with a change."""
+    assert (await gemini.opening(None, {})).path == "/?snapshot=-1"  # type: ignore[arg-type]
 
 
 COINBASE = (

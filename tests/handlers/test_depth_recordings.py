@@ -1,4 +1,4 @@
-"""Recorded books of four venues, on a line that loses frames: each ladder is that of a correct rebuild.
+"""Recorded books of six venues, on a line that loses frames: each ladder is that of a correct rebuild.
 
 The rebuild here shares no code with ours. Skipped unless CRYPTO_STREAM_RECORDINGS names the folder.
 """
@@ -133,6 +133,48 @@ def coinbase_moments(folder: Path) -> Iterator[Moment]:
         yield book.moment(text, json.dumps(message | {"events": [event]}, separators=(",", ":")))
 
 
+def bitfinex_moments(folder: Path) -> Iterator[Moment]:
+    """Play the busiest book of 2021, level by level; no frame of the connection is missing."""
+    book, number, channel = Rebuild(), 0, 0
+    for text in received(folder / "bitfinex" / "spot-20210417.ndjson"):
+        message = json.loads(text, parse_float=str)
+        if isinstance(message, dict):
+            is_its = (message.get("channel"), message.get("symbol")) == ("book", "tIOTETH")
+            channel = message["chanId"] if is_its else channel
+            continue
+        assert not number or message[-1] == number + 1
+        number = message[-1]
+        if message[0] != channel or message[1] == "hb":
+            continue
+        rows = message[1] if isinstance(message[1][0], list) else [message[1]]
+        for price, orders, amount in rows:
+            size = str(amount).removeprefix("-")
+            book.put(str(amount).startswith("-"), str(price), size if orders else "0")
+        levels = [f"[{price},1,{sign}{size}]" for is_ask, sign in ((False, ""), (True, "-"))
+                  for price, size in book.best(is_ask)]  # fmt: skip
+        payload = text[text.index(",") : text.rindex(",")]
+        yield book.moment(f"[1{payload}]", f"[1,[{','.join(levels)}]]")
+
+
+def bybit_moments(folder: Path) -> Iterator[Moment]:
+    """Play BTCUSDT of 2026; no number is missing, and each side always has 200 levels."""
+    book, number = Rebuild(), 0
+    for text in received(folder / "bybit" / "spot-20260809.ndjson"):
+        message = json.loads(text)
+        if message.get("topic") != "orderbook.200.BTCUSDT":
+            continue
+        data = message["data"]
+        assert message["type"] == "snapshot" or data["u"] == number + 1
+        number = data["u"]
+        for is_ask, name in ((False, "b"), (True, "a")):
+            for price, size in data[name]:
+                book.put(is_ask, price, size)
+            assert len(book.best(is_ask)) == 200
+        whole = data | {"b": book.best(False), "a": book.best(True)}
+        snapshot = message | {"type": "snapshot", "data": whole}
+        yield book.moment(text, json.dumps(snapshot, separators=(",", ":")))
+
+
 def binance_moments(folder: Path) -> Iterator[Moment]:
     """Rebuild the book of 2021 by its changes, and send its first 20 levels as the venue's stream does."""
     book, number = Rebuild(), 0
@@ -156,8 +198,11 @@ def binance_moments(folder: Path) -> Iterator[Moment]:
         yield book.moment(frame, frame)
 
 
+INTRODUCTIONS = {"bitfinex": ['{"event":"subscribed","channel":"book","chanId":1,"symbol":"tIOTETH"}']}
 MOMENTS = {
     "binance": (binance_moments, "btcusdt"),
+    "bitfinex": (bitfinex_moments, "iotaeth"),
+    "bybit": (bybit_moments, "btcusdt"),
     "coinbase": (coinbase_moments, "ethusd"),
     "kraken": (kraken_moments, "btcusd"),
     "okx": (okx_moments, "btcusdt"),
@@ -172,13 +217,16 @@ def test_recorded_books_on_a_line_that_loses(
     """Without losses each ladder is right at each moment; with them it is right, or unknown and rebuilt."""
     monkeypatch.setattr(kraken.Reader, "levels", 10)  # as recorded
     make, symbol = MOMENTS[name]
-    moments = list(make(recordings))
-    clean = follow(iter(moments), Line("none", 0.0, 0), Receiver(name, symbol))
+    moments, introduction = list(make(recordings)), INTRODUCTIONS.get(name, ())
+    clean = follow(iter(moments), Line("none", 0.0, 0), Receiver(name, symbol, introduction))
 
     assert clean.frames > 50
     assert (clean.known, clean.requested) == (clean.frames, 1)
+    spoiled = dict.fromkeys(("drop", "cut", "repeat", "swap"), 0)
     for seed in range(PARTS):
-        for kind in ("drop", "cut", "repeat", "swap"):
-            lossy = follow(iter(moments), Line(kind, 0.02, seed), Receiver(name, symbol))
+        for kind in spoiled:
+            lossy = follow(iter(moments), Line(kind, 0.02, seed), Receiver(name, symbol, introduction))
+            spoiled[kind] += lossy.spoiled
 
             assert lossy.known > 0.2 * lossy.frames
+    assert all(spoiled.values())

@@ -12,7 +12,17 @@ import httpx
 import pytest
 
 from crypto_stream.errors import MalformedFrame
-from crypto_stream.feed.handler import Acked, Event, Ignored, Refused, Rules, Trade, Update
+from crypto_stream.feed.handler import (
+    Acked,
+    DepthChange,
+    Event,
+    Ignored,
+    Refused,
+    Rules,
+    Trade,
+    Update,
+    Wanted,
+)
 from crypto_stream.feed.recordings import read as read_recording
 from crypto_stream.market.instruments import pair
 from handlers import gemini
@@ -114,7 +124,8 @@ def test_a_trade_may_name_its_kind() -> None:
         ('{"id":null,"status":500}', Refused("", "status 500")),
         (TOP.replace('"btcusd"', '"btcgusdperp"'), Ignored("not_subscribed")),
         (TRADE.replace('"btcusd"', '"GEMI-BTC05M2606011000-UP"'), Ignored("not_subscribed")),
-        ('{"e":"depthUpdate","E":1,"s":"btcusd","U":1,"u":2,"b":[],"a":[]}', Ignored("depthUpdate")),
+        ('{"e":"depthUpdate","E":1,"s":"btcgusdperp","U":1,"u":2}', Ignored("not_subscribed")),
+        ('{"e":"novelty","E":1,"s":"btcusd","U":1,"u":2,"b":[],"a":[]}', Ignored("novelty")),
         ('{"lastUpdateId":1,"bids":[],"asks":[]}', Ignored("unknown")),
     ],
 )
@@ -239,7 +250,7 @@ async def test_recorded_instruments_are_listed_and_their_ids_split() -> None:
 
 
 def test_recorded_responses_are_read() -> None:
-    """None is malformed; depth frames are not used."""
+    """None is malformed; the books are those of perpetuals."""
     reader = reading.reader(gemini)
     frames = [line.frame for line in read_recording(recorded("gemini/singles.ndjson")) if line.frame]
     events = [event for frame in frames for event in reader.read(frame)]
@@ -251,4 +262,21 @@ def test_recorded_responses_are_read() -> None:
         Refused("11", "Unsupported operation"),
         Acked("7"),
     ]
-    assert {event.channel for event in events if isinstance(event, Ignored)} == {"depthUpdate"}
+    assert [event for event in events if isinstance(event, Ignored)] == [Ignored("not_subscribed")] * 3
+
+
+def test_recorded_books_name_the_number_before_each_change() -> None:
+    """The first frame of a book is all of it; the two of another one follow each other."""
+    avax, eth = pair("AVAX-GUSD"), pair("ETH-GUSD")
+    reader = gemini.Reader({"avaxgusdperp": avax, "ethgusdperp": eth})
+    reader.subscribe([Wanted(f"{each.symbol}perp", each, "depth") for each in (avax, eth)])
+    frames = [line.frame for line in read_recording(recorded("gemini/singles.ndjson")) if line.frame]
+    books = [event for frame in frames for event in reader.read(frame) if isinstance(event, DepthChange)]
+
+    assert [(each.instrument, each.whole, each.after, each.number) for each in books] == [
+        (avax, True, None, 1764527605191349),
+        (eth, False, 1764527605192323, 1764527605192686),
+        (eth, False, 1764527605192686, 1764527605192712),
+    ]
+    assert [len(each.bids) for each in books] == [7, 1, 1]
+    assert books[2].bids == [("2482.5500", "1.047")]

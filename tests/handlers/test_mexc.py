@@ -14,6 +14,7 @@ from crypto_stream.errors import MalformedFrame
 from crypto_stream.feed.handler import (
     ARRIVAL,
     Acked,
+    DepthChange,
     Event,
     Ignored,
     Pong,
@@ -321,7 +322,7 @@ async def test_bars_are_rows_and_hours_are_sixty_minutes() -> None:
 
 
 def test_recorded_frames_are_read() -> None:
-    """Best bid and ask, deals, 24 h figures; book and candle are passed over."""
+    """Best bid and ask, deals, a book of five levels, 24 h figures; a candle is passed over."""
     events = [event for frame in recorded() for event in read(frame)]
 
     assert events == [
@@ -331,7 +332,14 @@ def test_recorded_frames_are_read() -> None:
         ),
         Trade(BTC, "deals", 731901896985399296, 1790281246176, "84270", "0.00099829"),
         Trade(BTC, "deals", 731901896985399298, 1790281246177, "84270", "0.00019169"),
-        Ignored("public.limit.depth.v3.api.pb@BTCUSDT@5"),
+        DepthChange(
+            BTC,
+            [("84270.00", "0.00638700"), ("84267.03", "0.00234800"), ("84264.15", "0.04789506"),
+             ("84263.45", "0.04789506"), ("84263.40", "2.07853100")],
+            [("84270.01", "5.42169969"), ("84270.02", "0.00117646"), ("84270.03", "0.00124397"),
+             ("84270.05", "0.00122284"), ("84270.26", "0.00108947")],
+            whole=True, time=1790281247251, number=82164155643,
+        ),
         Ignored("public.kline.v3.api.pb@BTCUSDT@Min1"),
         Update(
             BTC, "bookTicker", 81999275445, 1790145447239,

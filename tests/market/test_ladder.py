@@ -166,6 +166,65 @@ def test_a_book_of_very_many_levels_is_bounded_and_lost_when_they_are_used_up() 
     assert not ladder.known
 
 
+SHOWN, LIMIT = 25, 22  # levels of a side that a venue shows, and from which on it may have more
+
+
+@given(CHANGES, st.booleans())
+def test_what_a_venue_says_beyond_a_limited_book_need_not_be_known(
+    frames: list[list[tuple[bool, int, int]]], drops: bool
+) -> None:
+    """Whether it says nothing, or all: the ladder is the first levels of its real book, or unknown."""
+    ladder = Ladder()
+    book: Book = {is_bid: dict.fromkeys(range(1, 61), 1) for is_bid in (True, False)}
+    wants_whole = True
+    for levels in frames:
+        before = best_of(book)
+        follow(book, levels)
+        now = best_of(book)
+        sent = levels
+        if wants_whole:
+            sent = [(*key, size) for key, size in now.items()]
+        elif drops:
+            gone = [(is_bid, price, 0) for is_bid, price in before if price not in book[is_bid]]
+            sent = gone + [(*key, size) for key, size in now.items() if before.get(key) != size]
+        try:
+            wants_whole = not ladder.apply(change(*sent, whole=wants_whole, limit=LIMIT))
+        except HoleError:
+            wants_whole = True
+
+        if ladder.known:
+            assert (ladder.bids(), ladder.asks()) == shown(book)
+
+
+def best_of(book: Book) -> dict[tuple[bool, int], int]:
+    """Return the sizes that a venue shows, by side and price."""
+    return {
+        (is_bid, price): side[price]
+        for is_bid, side in book.items()
+        for price in sorted(side, reverse=is_bid)[:SHOWN]
+    }
+
+
+def test_a_limited_book_is_lost_when_its_levels_are_used_up_but_a_small_one_is_all_there_is() -> None:
+    """From the limit on there may be more; below it there are not, until so many are there."""
+    asks = [(False, price, 1) for price in range(1, LEVELS + 3)]
+    limited, small = Ladder(), Ladder()
+    limited.apply(change(*asks, whole=True, limit=len(asks)))
+    small.apply(change(*asks, whole=True, limit=len(asks) + 1))
+    limited.apply(change((False, 99, 1), (False, 1, 0), (False, 2, 0)))
+    before = limited.asks()
+    with pytest.raises(HoleError, match="used up"):
+        limited.apply(change((False, 3, 0)))
+    small.apply(change(*((False, price, 0) for price in range(3, LEVELS + 3))))
+    few = small.asks()
+    small.apply(change(*((False, price, 1) for price in range(3, 99))))
+    with pytest.raises(HoleError, match="used up"):
+        small.apply(change(*((False, price, 0) for price in range(1, 5))))
+
+    assert [price for price, _ in before] == [f"{price}.0" for price in range(3, LEVELS + 3)]
+    assert few == [("1.0", "1"), ("2.0", "1")]
+
+
 def test_a_whole_book_has_an_end() -> None:
     """All levels of a small book may go: that is an empty side, not a loss."""
     ladder = Ladder()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -23,6 +24,7 @@ from crypto_stream.storage.interface import Stores
 from tests.orders.house import SETTINGS, SYMBOLS, House, a_quote
 from tests.orders.reference import Event, Reference, Shown
 from tests.stores import StoreFactory
+from tests.waiting import SCALE
 
 MAX_OPEN = 6
 BUSY = (SYMBOLS[0], *SYMBOLS)  # one of them is busier
@@ -328,6 +330,7 @@ def _event(report: Report) -> Event:
     return Event(report.order.order_id, report.exec_type, amount, price, report.source)
 
 
+@pytest.mark.timeout(120 * SCALE)
 def test_life(store_factory: StoreFactory) -> None:
     """On each kind of store, every example on stores of its own."""
     run_state_machine_as_test(

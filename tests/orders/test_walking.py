@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from crypto_stream.market.depth import VenueDepth
 from crypto_stream.market.ladder import LEVELS, Level
-from crypto_stream.market.orders import Kind, Order, Side, Ticket, TimeInForce
+from crypto_stream.market.orders import ExecType, Kind, Order, Side, Ticket, TimeInForce
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.matching import ActiveOrder, Arrival, Fill, Market, active_order
+from crypto_stream.orders.simulator import Simulator
+from crypto_stream.orders.walking import Taken
 from tests.orders.house import a_quote
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -26,10 +28,11 @@ def order(
     time_in_force: TimeInForce = IOC,
     *,
     walks: bool = True,
+    rank: int = 1,
 ) -> ActiveOrder:
     """Make an order that may walk the book."""
     kind = Kind.MARKET if price is None else Kind.LIMIT
-    made = active_order(Order("1", "me", 1, Ticket("s", side, amount, price, kind, time_in_force), 0, 0))
+    made = active_order(Order("1", "me", rank, Ticket("s", side, amount, price, kind, time_in_force), 0, 0))
     made.walks = walks
     return made
 
@@ -120,6 +123,16 @@ def test_a_level_that_was_gone_is_a_new_one() -> None:
     assert said(market.arrive(order("9"), None).fills) == [("2", "101")]
 
 
+def test_of_very_many_levels_the_newest_are_remembered() -> None:
+    """The memory is bounded; what was taken last is what might be displayed again."""
+    taken, size = Taken(), Decimal(2)
+    for price in range(1, 1001):
+        taken.note("one", Decimal(price), size, Decimal(1))
+    remaining = [taken.remaining("one", Decimal(price), size) for price in range(1, 1001)]
+
+    assert remaining == [size] * 600 + [Decimal(1)] * 400
+
+
 def test_what_the_top_traded_is_no_level_again() -> None:
     """A size of which a part was taken at the top moves behind a better price."""
     market = quoted("101", "2")
@@ -141,11 +154,12 @@ def test_without_the_book_of_the_serving_source_only_the_top_trades() -> None:
 
 
 def test_a_book_is_looked_at_only_if_the_top_is_not_enough() -> None:
-    """Most orders are smaller; behind a top that is too expensive everything is."""
+    """Most orders are smaller; behind a top at or above its limit nothing is for this one."""
     market = quoted()
 
     assert market.book_of(order("3")) == "one"
-    assert market.book_of(order("3", "100")) == "one"
+    assert market.book_of(order("3", "100.1")) == "one"
+    assert market.book_of(order("3", "100")) is None
     assert market.book_of(order("1")) is None
     assert market.book_of(order("3", "99")) is None
     assert market.book_of(order("3", walks=False)) is None
@@ -158,6 +172,81 @@ def test_a_book_ahead_of_the_published_quote_does_not_improve_it() -> None:
     ahead: list[Level] = [("99", "5"), *ASKS]
 
     assert said(quoted().arrive(order("3"), book(ahead)).fills) == [("1", "100"), ("2", "101")]
+
+
+class Coming:
+    """A book that was requested, comes, and is given."""
+
+    def __init__(self) -> None:
+        self.awaited = True
+        self.book: VenueDepth | None = None
+
+    def need(self, symbol: str) -> None:
+        """Nothing."""
+
+    def awaits(self, source: str, symbol: str) -> bool:
+        """Return whether it may still come."""
+        return self.awaited
+
+    def at(self, source: str, symbol: str) -> VenueDepth | None:
+        """Return it."""
+        return self.book
+
+
+def waiting(*orders: ActiveOrder) -> tuple[Simulator, Coming]:
+    """Let orders reach a market whose book was requested a moment ago."""
+    simulator, coming = Simulator(["s"], {}), Coming()
+    simulator.books = coming
+    simulator.quoted([a_quote("s", "one", ask="100", ask_size="1")])
+    for each in orders:
+        simulator.send(each, 1.0)
+    return simulator, coming
+
+
+def traded(simulator: Simulator, now_s: float) -> list[tuple[str, str]]:
+    """List how much traded at which price when orders arrive."""
+    decisions = simulator.arrivals(now_s)
+    return [(str(one.amount), str(one.price)) for one in decisions if one.exec_type is ExecType.TRADE]
+
+
+def test_an_order_waits_for_a_book_that_is_about_to_come() -> None:
+    """It arrives as a whole once the book is there; nobody else waits for it."""
+    simulator, coming = waiting(order("3"), order("1", walks=False, rank=2))
+    first = traded(simulator, 1.0)
+    due_s = simulator.next_due_s
+    assert due_s is not None
+    still = traded(simulator, due_s)
+    coming.awaited, coming.book = False, book()
+
+    assert first == [("1", "100")]
+    assert still == []
+    assert traded(simulator, due_s + 1) == [("2", "101"), ("0.5", "102.5"), ("0.5", "104")]
+    assert simulator.next_due_s is None
+
+
+def test_an_order_does_not_wait_for_a_book_that_does_not_come() -> None:
+    """It was refused, or was awaited for long enough: the top alone, and the order ends."""
+    simulator, coming = waiting(order("3"))
+    traded(simulator, 1.0)
+    coming.awaited = False
+    decisions = simulator.arrivals(2.0)
+
+    assert [(one.exec_type, str(one.amount)) for one in decisions] == [
+        (ExecType.TRADE, "1"),
+        (ExecType.CANCELED, "0"),
+    ]
+
+
+def test_an_order_that_is_cancelled_while_it_waits_never_arrives() -> None:
+    """Like one that is still on its way."""
+    cancelled = order("3")
+    simulator, coming = waiting(cancelled)
+    traded(simulator, 1.0)
+    simulator.remove(cancelled)
+    coming.awaited, coming.book = False, book()
+
+    assert simulator.arrivals(2.0) == []
+    assert simulator.next_due_s is None
 
 
 SIZES = st.integers(1, 5)

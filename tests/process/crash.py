@@ -43,6 +43,7 @@ class Told(NamedTuple):
     minutes: Watcher
     kills: list[int]
     starts: list[int]  # the `seq` at which each run began
+    asked_ms: int  # when `over_http` was asked for; viewers are told of later bars, too
     over_http: dict[tuple[str, str], list[Json]]
 
     def must_outlive(self, symbol: str, second: int) -> bool:
@@ -106,6 +107,7 @@ async def crash(rounds: int, chance: random.Random, folder: Path, say: Callable[
                 say(f"[{number + 1}/{rounds}] killed, {len(seconds.closed)} bars told so far")
                 await until(lambda: len(running.pids("engine")) == len(kills) + 1, 30 * SCALE)
             await _lives(running, seconds, rounds)
+            asked_ms = time.time_ns() // 1_000_000
             over_http = {
                 (symbol, interval): (await whole(http, symbol, interval))[0]
                 for symbol in WATCHED
@@ -113,7 +115,7 @@ async def crash(rounds: int, chance: random.Random, folder: Path, say: Callable[
             }
         _stop(running)
     stored = _stored(folder / "data" / "history.db")
-    told = Told(seconds, minutes, kills, starts(running.log), over_http)
+    told = Told(seconds, minutes, kills, starts(running.log), asked_ms, over_http)
     return Report(
         len(kills),
         sum(map(len, stored.bars.values())),
@@ -203,7 +205,7 @@ def _other_bars(told: Told) -> Iterator[str]:
     """A bar that was told as closed a second before the next kill stays as it was told."""
     for watcher in (told.seconds, told.minutes):
         for (symbol, at), (bar, told_ms) in watcher.closed.items():
-            if told.told_in_time(bar, told_ms):
+            if told_ms < told.asked_ms and told.told_in_time(bar, told_ms):
                 found = {one["time"]: one for one in told.over_http[symbol, watcher.interval]}.get(at)
                 if found != {name: bar[name] for name in bar if name != "seq"}:
                     yield f"{symbol} {watcher.interval}: told {bar} at {told_ms}, later {found}"

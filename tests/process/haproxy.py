@@ -14,36 +14,65 @@ from tests.process.programs import short_folder
 from tests.waiting import DEADLINE_S, SCALE
 
 
+class HAProxy:
+    """One that can be killed, and started again on the same port."""
+
+    def __init__(
+        self, path: str, folder: Path, gateways: tuple[str, str], changes: Mapping[str, str] | None = None
+    ) -> None:
+        """Prepare the HAProxy at `path`, with its files in `folder`, in front of two gateways, HOST:PORT.
+
+        `changes` are further ones of the documented configuration.
+        """
+        self._port = free_port()
+        self._output = folder / "output"
+        self._command = [path, "-db", "-f", str(folder / "haproxy.cfg")]
+        self._process: subprocess.Popen[bytes] | None = None
+        text = block(
+            "scale.md",
+            "haproxy",
+            {
+                "maxconn 250000": "maxconn 500",
+                "bind :443 ssl crt /etc/haproxy/site.pem": f"bind 127.0.0.1:{self._port}",
+                "10.0.0.11:8000": gateways[0],
+                "10.0.0.12:8000": gateways[1],
+                **(changes or {}),
+            },
+        )
+        (folder / "haproxy.cfg").write_text(text)
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+        deadline_s = time.monotonic() + DEADLINE_S
+        while not listens(self._port):
+            assert self._process.poll() is None, self._output.read_text()
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)
+
+    def kill(self) -> None:
+        """Kill it, with all of its connections."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10 * SCALE)
+            self._process = None
+
+
 @contextmanager
 def haproxy(path: str, gateways: tuple[str, str], changes: Mapping[str, str] | None = None) -> Iterator[str]:
     """Run the HAProxy at `path` in front of two gateways, HOST:PORT each; give its address."""
-    port = free_port()
-    text = block(
-        "scale.md",
-        "haproxy",
-        {
-            "maxconn 250000": "maxconn 500",
-            "bind :443 ssl crt /etc/haproxy/site.pem": f"bind 127.0.0.1:{port}",
-            "10.0.0.11:8000": gateways[0],
-            "10.0.0.12:8000": gateways[1],
-            **(changes or {}),
-        },
-    )
     with short_folder() as name:
-        folder = Path(name)
-        (folder / "haproxy.cfg").write_text(text)
-        with (folder / "output").open("wb") as output:
-            process = subprocess.Popen(
-                [path, "-db", "-f", str(folder / "haproxy.cfg")],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            )  # fmt: skip
+        proxy = HAProxy(path, Path(name), gateways, changes)
         try:
-            deadline_s = time.monotonic() + DEADLINE_S
-            while not listens(port):
-                assert process.poll() is None, (folder / "output").read_text()
-                assert time.monotonic() < deadline_s
-                time.sleep(0.01)
-            yield f"http://127.0.0.1:{port}"
+            proxy.start()
+            yield proxy.url
         finally:
-            process.terminate()
-            process.wait(10 * SCALE)
+            proxy.kill()

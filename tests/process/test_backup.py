@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -97,3 +98,17 @@ def test_the_folder_of_a_backup_must_be_new(tmp_path: Path) -> None:
 
     assert (nothing.returncode, "contains no data" in nothing.stderr) == (2, True)
     assert (there.returncode, "exists already" in there.stderr) == (2, True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_files_of_another_user_are_left_alone(tmp_path: Path) -> None:
+    """What root wrote there the service could not open: the line says as whom to run it."""
+    data = tmp_path / "data"
+    data.mkdir()
+    os.chown(data, 65_534, -1)
+    restored = command("restore", str(tmp_path), "--data-dir", str(data))
+    moved = command("move", "--to", "postgresql://localhost:9/none", "--data-dir", str(data))
+
+    for done in (restored, moved):
+        assert (done.returncode, "use sudo -u nobody" in done.stderr) == (2, True)
+    assert list(data.iterdir()) == []

@@ -31,7 +31,7 @@ async def test_what_is_judged_is_what_closed_a_second_before_the_kill_of_its_lif
     """A message read a moment after a kill is of the killed life; a bar closes at the next step, or late."""
     async with aiohttp.ClientSession() as session:
         seconds = Watcher(session, "1s")
-        told = Told(seconds, Watcher(session, "1m"), [10_100, 20_000], [100, 200, 300], {})
+        told = Told(seconds, Watcher(session, "1m"), [10_100, 20_000], [100, 200, 300], 40_000, {})
         seconds.prices = {("soon", 9_000): ("1", 9_010), ("late", 9_000): ("1", 9_150)}
 
         assert told.told_in_time({"seq": 199}, 9_099)

@@ -264,6 +264,7 @@ async def test_a_file_that_is_deleted_while_it_runs_is_begun_anew(tmp_path: Path
         await until(lambda: len(seen.times()) > 2)
         for part in (tmp_path / "data").glob("history.db*"):
             part.unlink()
+        await until(lambda: "history file gone" in running.log)
         await until((tmp_path / "data" / "history.db").exists)
         await until(lambda: len(seen.times()) > 2)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import socketio
 
 from crypto_stream.client import Client, UnreachableError
 from crypto_stream.errors import RefusedError
+from tests.ports import free_port
 from tests.process.charts import starts
 from tests.process.programs import Running, address, alive, command, program, short_folder
 from tests.waiting import SCALE, until
@@ -258,6 +260,15 @@ async def test_watch_prints_quotes_until_ctrl_c(tmp_path: Path) -> None:
         assert status == 0
         assert lines[0].split()[:3] == ["TIME", "UTC", "SYMBOL"]
         assert {line.split()[1] for line in lines[1:]} == {"ticker_00"}
+
+
+async def test_watch_says_why_it_is_not_connected(tmp_path: Path) -> None:
+    """Whether the port is wrong, or the certificate, is not to be guessed."""
+    watching = ["-m", "crypto_stream", "watch", "--url", f"http://127.0.0.1:{free_port()}"]
+    with program(watching, tmp_path) as watch:
+        await until(lambda: "trying again" in watch.output)
+
+    assert re.search(r"not connected, trying again \(.*[Cc]onnection refused.*\)", watch.output)
 
 
 async def test_watch_best_prints_best_bids_and_asks(tmp_path: Path) -> None:

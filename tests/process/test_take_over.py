@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -14,9 +17,12 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.fakes import FakeBinance
+from tests.fakes.walk import Walk
 from tests.postgres import Server
 from tests.process.programs import Running, address, admin, machine
 from tests.process.test_order_trouble import OWNER, PASSING, Seen, goes_on
+from tests.recomputed.figures import Figures, bars
+from tests.recomputed.venues import VENUES
 from tests.redis_server import running
 from tests.rehearsal.viewers import Viewer, watching
 from tests.waiting import SCALE, until
@@ -29,11 +35,36 @@ _PAIR = "btcusdt"
 _ADDED = "ethusdt"
 
 
-class Setup:
-    """Two engines, of which the first one leads, a gateway, a viewer and a client."""
+class NotingVenue(FakeBinance):
+    """A venue that notes each frame of a trade that it sends."""
 
-    def __init__(self, engines: list[Running], url: str, seen: Seen, viewer: Viewer) -> None:
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.traded: list[str] = []
+
+    def frames(self, walk: Walk, what: str) -> list[tuple[str, str]]:
+        """Return what is to be sent, and note it if it is a trade."""
+        found = super().frames(walk, what)
+        if what == "trade":
+            self.traded += [frame for _, frame in found]
+        return found
+
+    def bars(self) -> list[dict[str, Any]]:
+        """Return the one-second bars of the pair, worked out from these frames."""
+        figures, read = Figures(), VENUES["binance"]()
+        for frame in self.traded:
+            figures.take(read(frame.encode()))
+        return bars(figures.trades[_PAIR], 1000)
+
+
+class Setup:
+    """Two engines, of which the first one leads, their venue, a gateway, a viewer and a client."""
+
+    def __init__(
+        self, engines: list[Running], venue: NotingVenue, url: str, seen: Seen, viewer: Viewer
+    ) -> None:
         self.first, self.second = engines
+        self.venue = venue
         self.url = url
         self.seen = seen
         self.viewer = viewer
@@ -50,12 +81,19 @@ class Setup:
             followed = "\ncrypto_stream_engine_followers 1.0"
             await until(lambda: followed in http.get("/metrics").text, _LONG_S)
 
-    async def bars(self) -> list[int]:
-        """Return the times of the stored and open one-second bars of the pair, without its gaps."""
-        async with httpx.AsyncClient(base_url=self.url, timeout=20 * SCALE) as http:
-            page = (await http.get(f"/history/{_PAIR}?interval=1s&limit=5000&from=0")).json()
+    async def bars(self) -> list[dict[str, Any]]:
+        """Return the whole one-second bars of the pair, once one began after now; it must have no gap."""
+        since_ms, last_ms = time.time() * 1000, 0
+        async with httpx.AsyncClient(base_url=self.url, timeout=20 * SCALE) as http, asyncio.timeout(_LONG_S):
+            while last_ms <= since_ms:
+                await asyncio.sleep(0.1)
+                page = (await http.get(f"/history/{_PAIR}?interval=1s&limit=5000&from=0")).json()
+                # The first one began before the subscription, the last one has not ended.
+                whole = page["bars"][1:-1]
+                last_ms = whole[-1]["time"]
         assert not page["gaps"], page["gaps"]
-        return [bar["time"] for bar in page["bars"]]
+        names = ("time", "open", "high", "low", "close", "trades")
+        return [{**{name: bar[name] for name in names}, "volume": Decimal(bar["volume"])} for bar in whole]
 
 
 @asynccontextmanager
@@ -63,7 +101,7 @@ async def setup(folder: Path, postgres: Server, redis: str) -> AsyncIterator[Set
     """Start it all, and wait until the second engine could lead."""
     async with AsyncExitStack() as stack:
         relay = stack.enter_context(running(redis, folder / "redis"))
-        venue = await stack.enter_async_context(FakeBinance([_PAIR, _ADDED], rate=20.0))
+        venue = await stack.enter_async_context(NotingVenue([_PAIR, _ADDED], rate=20.0))
         hosts = {"CRYPTO_STREAM_BINANCE_URL": venue.url, "CRYPTO_STREAM_BINANCE_REST_URL": venue.rest_url}
         on = ["--parts", "engine", "--sources", "binance,synthetic", "--pairs", _PAIR]
         on += ["--database", postgres.database()]
@@ -76,7 +114,7 @@ async def setup(folder: Path, postgres: Server, redis: str) -> AsyncIterator[Set
         viewer = await stack.enter_async_context(watching(url))
         place = f"{url.replace('http', 'ws')}/ws?mode=extended&client_id={OWNER}"
         seen = stack.enter_context(closing(Seen(url, await stack.enter_async_context(connect(place)))))
-        made = Setup(engines, url, seen, viewer)
+        made = Setup(engines, venue, url, seen, viewer)
         await made.leads(made.first)
         yield made
 
@@ -97,7 +135,10 @@ def stop(one: Running) -> None:
 async def test_viewers_see_a_pause_when_the_leader_is_gone(
     postgres: Server, require_program: Callable[[str], str], tmp_path: Path, end: Callable[[Running], None]
 ) -> None:
-    """No event, nothing stale, no number that goes back; every bar and every acknowledged order is there."""
+    """No event, nothing stale, no number that goes back; every trade is in its bar, and in no other one.
+
+    Every acknowledged order is there.
+    """
     async with setup(tmp_path, postgres, require_program("redis-server")) as run:
         placed = await run.seen.place(_AGAIN)
         said, waited = run.second.output, "engine started epoch=" not in run.second.log
@@ -106,7 +147,10 @@ async def test_viewers_see_a_pause_when_the_leader_is_gone(
         end(run.first)
         await run.leads(run.second)
         later = await run.seen.place(_AGAIN)
-        listed, bars, viewer = await run.seen.listed(), await run.bars(), run.viewer
+        listed, viewer = await run.seen.listed(), run.viewer
+        served = await run.bars()
+        times = [bar["time"] for bar in served]
+        traded = [bar for bar in run.venue.bars() if times[0] <= bar["time"] <= times[-1]]
 
     assert prices
     assert waited
@@ -114,7 +158,8 @@ async def test_viewers_see_a_pause_when_the_leader_is_gone(
     assert (viewer.faults, viewer.stale, viewer.unexplained(), viewer.connects) == ([], 0, 0, 0)
     assert listed == [placed["order_id"], later["order_id"]]
     assert (later["store"], later["seq"]) == (placed["store"], placed["seq"] + 1)
-    assert bars == list(range(bars[0], bars[-1] + 1000, 1000))
+    assert times == list(range(times[0], times[-1] + 1000, 1000))
+    assert served == traded
 
 
 async def test_a_leader_that_is_killed_leaves_the_lead_to_the_follower(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import signal
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
@@ -11,12 +13,16 @@ import pytest
 
 from tests.process.haproxy import haproxy
 from tests.process.programs import Running, address, machine
-from tests.process.viewers import Viewer, viewing
 from tests.redis_server import RedisServer, running
+from tests.rehearsal.faults import upgrade
+from tests.rehearsal.network import network
+from tests.rehearsal.rehearse import rehearse
+from tests.rehearsal.viewers import Viewer, watching
 from tests.waiting import SCALE, until
 
 pytestmark = pytest.mark.timeout(300 * SCALE)
 WORKERS = 2
+_LIVELY = ("ticker_00", "ticker_50")
 
 
 def _engine(folder: Path, bus: str) -> AbstractContextManager[Running]:
@@ -32,14 +38,18 @@ async def _relay_replaced(relay: RedisServer, engine: Running) -> None:
 
 
 async def _all_move(viewers: list[Viewer]) -> None:
-    for viewer in viewers:
-        await viewer.moves()
+    """Wait until all of them have had live prices again."""
+    since_s = time.monotonic()
+    await until(lambda: all(viewer.live_since(since_s) for viewer in viewers), 60 * SCALE)
 
 
 async def test_an_upgrade_costs_each_viewer_no_more_than_reconnecting(
     tmp_path: Path, require_program: Callable[[str], str]
 ) -> None:
-    """New relays and a new engine cost no connection; each restarted gateway costs those of its viewers."""
+    """New relays and a new engine cost no connection; each restarted gateway costs those of its viewers.
+
+    No price is shown as stale less than 5 s after it was live, none goes back, and the data remain the same.
+    """
     redis, proxy = require_program("redis-server"), require_program("haproxy")
     async with AsyncExitStack() as stack:
         relays = [stack.enter_context(running(redis, tmp_path / name)) for name in ("r1", "r2")]
@@ -49,7 +59,7 @@ async def test_an_upgrade_costs_each_viewer_no_more_than_reconnecting(
         hosts = [(await address(each)).removeprefix("http://") for each in machines]
         url = stack.enter_context(haproxy(proxy, (hosts[0], hosts[1])))
         with _engine(tmp_path, bus) as engine:
-            viewers = [await stack.enter_async_context(viewing(url)) for _ in range(6)]
+            viewers = [await stack.enter_async_context(watching(url, _LIVELY)) for _ in range(6)]
             await _all_move(viewers)
             for relay in relays:
                 await _relay_replaced(relay, engine)
@@ -68,4 +78,23 @@ async def test_an_upgrade_costs_each_viewer_no_more_than_reconnecting(
         assert status == 0
         assert connects == [1] * 6
         assert all(2 <= viewer.connects <= 1 + 2 * WORKERS for viewer in viewers)
-        assert len(set.union(*(viewer.epochs for viewer in viewers))) == 1
+        assert [fault for viewer in viewers for fault in viewer.faults] == []
+
+
+async def test_with_an_engine_that_follows_nobody_sees_a_stale_price(
+    tmp_path: Path, require_program: Callable[[str], str]
+) -> None:
+    """Two relays, two engines on PostgreSQL, three machines of gateways, with viewers and traders.
+
+    Each step goes on until all viewers have live prices and all traders new reports.
+    """
+    async with network(loopback=True) as net:
+        steps = upgrade()
+        report = await rehearse(
+            net, steps, random.Random(), tmp_path, require_program, lambda _: None, timed=False
+        )
+
+    assert [one.name for one in report.seen] == [step.name for step in steps]
+    assert [one.stale for one in report.seen] == [0] * len(steps)
+    assert report.ledger.orders > 0
+    assert report.faults == []

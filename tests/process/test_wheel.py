@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(300 * SCALE)
 _BUILT_FROM = ("pyproject.toml", "setup.py", "requirements.txt", "README.md", "LICENSE")
 _RUNTIME = ("crypto_stream", "handlers", "templates", "static", "bridges")
 _VENDOR = Path("static", "vendor")
-_PAGES = ("/", "/ticker_00", "/markets", "/orders", "/status", "/docs")
+_PAGES = ("/", "/ticker_00", "/markets", "/instruments", "/orders", "/status", "/docs")
 _ACME = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 

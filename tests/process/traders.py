@@ -7,6 +7,7 @@ import itertools
 import json
 import random
 import uuid
+from collections import Counter
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from decimal import Decimal
@@ -34,7 +35,7 @@ class Trader:
     """One owner, its wishes and its notes; `faults` must stay empty.
 
     `tickets` is all that it ever asked for by client_order_id, `unanswered` those of them it has no report
-    of: they are asked for again, as they were, until there is one.
+    of: they are asked for again, as they were, until there is one. `refused` counts refusals by their codes.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Trader:
         self.reports: dict[int, Json] = {}
         self.orders: dict[str, Json] = {}  # by order_id, the newest report
         self.resent = 0  # reports that came again
+        self.refused: Counter[str] = Counter()
         self.faults: list[str] = []
         self._where = where
         self._chance = chance
@@ -189,8 +191,10 @@ class Trader:
         elif kind == 5:
             if not self._lists[request_id].done():
                 self._lists[request_id].set_result(message["orders"])
-        elif message.get("code") not in {*self._later, "not_active"}:
-            self.faults.append(f"refused: {told}")
+        elif (code := message.get("code")) != "not_active":
+            self.refused[str(code)] += 1
+            if code not in self._later:
+                self.faults.append(f"refused: {told}")
 
     def _report(self, report: Json) -> None:
         seq, order_id, name = report["seq"], report["order_id"], report["client_order_id"]

@@ -8,6 +8,9 @@ from pathlib import Path
 # What an engine logs when it knows its place, and when it has prices.
 FOLLOWS, LEADS = "follows: another engine leads", " leads term="
 _WARM = "source live source=binance"
+# What a gateway logs when it uses a relay, and a supervisor when the last gateway was restarted by SIGUSR1.
+_JOINED = re.compile(r" joined the engine relay=(\S+) ")
+_RELOADED = "restarted left=0"
 
 
 class Journal:
@@ -22,6 +25,9 @@ class Journal:
         self._pids: list[int] = []
         self._place = ""
         self._is_warm = False
+        self._relay = ""
+        self._joins = 0
+        self._reloads = 0
 
     @property
     def pids(self) -> list[int]:
@@ -40,6 +46,24 @@ class Journal:
         """Whether an engine has come to know its place and its prices since its last start."""
         return bool(self.place) and self._is_warm
 
+    @property
+    def relay(self) -> str:
+        """The address of the relay that a gateway has joined the engine over last; empty since a start."""
+        self._read()
+        return self._relay
+
+    @property
+    def joins(self) -> int:
+        """How often a gateway has joined the engine."""
+        self._read()
+        return self._joins
+
+    @property
+    def reloads(self) -> int:
+        """How often all gateways were restarted one after the other."""
+        self._read()
+        return self._reloads
+
     def _read(self) -> None:
         if not self._path.exists():
             return
@@ -54,7 +78,11 @@ class Journal:
     def _take(self, line: str) -> None:
         if found := self._start.search(line):
             self._pids.append(int(found[1]))
-            self._place, self._is_warm = "", False
+            self._place, self._is_warm, self._relay = "", False, ""
+        if found := _JOINED.search(line):
+            self._relay = found[1]
+            self._joins += 1
+        self._reloads += _RELOADED in line
         for place in (FOLLOWS, LEADS):
             if place in line:
                 self._place = place

@@ -1,8 +1,9 @@
 """The network of a rehearsal: machines that can be cut off from each other without a word.
 
 As root, each machine is a network namespace of its own, and all are on one bridge. While two are cut off,
-what one sends to the other goes to an address that nobody has: nothing arrives, nobody is told. Without that
-right all machines have the loopback's address, and what one asks another is forwarded, or held back.
+what one sends to the other goes to an address that nobody has: nothing arrives, nobody is told. On one
+loopback all machines have its address, and what one asks another is forwarded, or held back: there a machine
+cannot vanish without a word, nor PostgreSQL be cut off from its standby.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ _SERVE = "import socket; one = socket.create_server(('', 9999)); print(flush=Tru
 _REACH = "import socket, sys; socket.create_connection((sys.argv[1], 9999), 5)"
 
 
+class NetworkError(Exception):
+    """Machines cannot be separated here."""
+
+
 class Host(NamedTuple):
     """A machine: its address, and the command that runs a program there."""
 
@@ -31,9 +36,13 @@ class Host(NamedTuple):
 
 
 class Network(Protocol):
-    """Machines, and the ways between them; this one is reached by all of them at `address`."""
+    """Machines, and the ways between them; this one is reached by all of them at `address`.
+
+    `separates`: a machine can be isolated, and any two be cut off from each other.
+    """
 
     address: str
+    separates: bool
 
     def add(self, name: str) -> Host:
         """Add a machine."""
@@ -47,6 +56,9 @@ class Network(Protocol):
     def mend(self, one: Host, other: Host) -> None:
         """Let everything pass again."""
 
+    def hang_up(self, client: Host, server: Host, port: int) -> None:
+        """End the connections of a client to a port of a server at once; new ones are possible."""
+
     def isolate(self, host: Host) -> None:
         """Let nothing of a machine leave it any more."""
 
@@ -55,12 +67,18 @@ class Network(Protocol):
 
 
 @asynccontextmanager
-async def network() -> AsyncIterator[Network]:
-    """Make a network of the kind that is possible here."""
+async def network(*, loopback: bool | None = None) -> AsyncIterator[Network]:
+    """Make machines with a network of their own each, or one loopback; None: whichever is possible.
+
+    Raises NetworkError if they cannot be separated, and the loopback was not allowed.
+    """
     bridge = None
-    if os.geteuid() == 0:
-        with suppress(OSError, subprocess.CalledProcessError):  # not in every container
-            bridge = Bridge()
+    if not loopback:
+        try:
+            bridge = _bridge()
+        except NetworkError:
+            if loopback is not None:
+                raise
     if bridge is not None:
         try:
             yield bridge
@@ -71,8 +89,22 @@ async def network() -> AsyncIterator[Network]:
             yield Loopback(stack)
 
 
+def _bridge() -> Bridge:
+    if os.geteuid() != 0:
+        raise NetworkError("only root may make network namespaces")
+    try:
+        return Bridge()
+    except subprocess.CalledProcessError as error:  # not in every container
+        said = error.stderr.decode("utf-8", "replace").strip()
+        raise NetworkError(f"{' '.join(map(str, error.cmd))}: {said}") from None
+    except OSError as error:
+        raise NetworkError(str(error)) from None
+
+
 class Bridge:
     """Namespaces on a bridge of this machine, which is itself reached at `address`."""
+
+    separates = True
 
     def __init__(self) -> None:
         """Make the bridge; raise OSError or CalledProcessError, and leave nothing, if that is impossible."""
@@ -91,7 +123,7 @@ class Bridge:
             raise
 
     def __str__(self) -> str:
-        return f"namespaces on the bridge {self._name}"
+        return f"network namespaces on the bridge {self._name}"
 
     def _check(self) -> None:
         """Let one machine reach another: not every container has namespaces, or lets anything pass."""
@@ -131,6 +163,11 @@ class Bridge:
         self._point(one, other, _mac(self._hosts[other.name]))
         self._point(other, one, _mac(self._hosts[one.name]))
 
+    def hang_up(self, client: Host, server: Host, port: int) -> None:
+        """End the connections of a client to a port of a server at once; new ones are possible."""
+        of = ("dst", server.address, "dport", "=", f":{port}")
+        _run(*client.under, "ss", "--kill", "--tcp", "--numeric", *of)
+
     def isolate(self, host: Host) -> None:
         """Let nothing of a machine leave it any more: its port of the bridge is down."""
         self._set_port(host, "down")
@@ -165,13 +202,14 @@ class Loopback:
     """One machine that plays all of them; a cut holds back what one asks another."""
 
     address = "127.0.0.1"
+    separates = False
 
     def __init__(self, stack: AsyncExitStack) -> None:
         self._stack = stack
         self._wires: dict[frozenset[str], list[Wire]] = {}
 
     def __str__(self) -> str:
-        return "one loopback; PostgreSQL and its standby cannot be cut off from each other"
+        return "one loopback: no machine can vanish, PostgreSQL cannot be cut off from its standby"
 
     def add(self, name: str) -> Host:
         """Add a machine."""
@@ -193,8 +231,14 @@ class Loopback:
         for wire in self._of(one, other):
             wire.resume()
 
+    def hang_up(self, client: Host, server: Host, _port: int) -> None:
+        """End the connections of a client to a server at once; new ones are possible."""
+        for wire in self._of(client, server):
+            wire.cut()
+
     def isolate(self, host: Host) -> None:
-        """Do nothing: who is killed here closes its connections, and all learn of it."""
+        """Refuse: who is killed here closes its connections, and all learn of it."""
+        raise NetworkError(f"{host.name} cannot vanish from a loopback")
 
     def join(self, host: Host) -> None:
         """Do nothing."""

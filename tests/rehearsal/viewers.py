@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,16 +14,24 @@ import socketio
 _EARLY_S = 4.7
 # Instruments that change each second, so that their silence is one of the installation.
 LIVELY = ("ticker_00", "ticker_50", "btcusdt")
+# The header by which a proxy may say which gateway it has chosen.
+SERVED_BY = "Served-By"
 
 
 class Viewer:
     """One of them: what it has seen, and what it should not have seen (`faults`).
 
     `connects`, `greetings` and `snapshots` count events, `stale` quotes that turned stale, `pause_s` is the
-    longest time without a quote, all since `begin`. `heard_s` is when it heard of a quote last.
+    longest time without a quote, `gateways` those that served it, all since `begin`. `heard_s` is when it
+    heard of a quote last, `gateway` who serves it, `whole_s` when all `lively` instruments were live again.
     """
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, lively: Sequence[str] = LIVELY) -> None:
+        """Watch over connections of a session."""
+        self.lively = lively
+        self.gateway = ""
+        self.gateways: set[str] = set()
+        self.whole_s = 0.0
         self.client = socketio.AsyncClient(
             http_session=session, reconnection_delay=0.1, reconnection_delay_max=0.5
         )
@@ -44,12 +52,23 @@ class Viewer:
     def begin(self) -> None:
         """Count from here on."""
         self.pause_s, self.stale = 0.0, 0
+        self.gateways = {self.gateway}
         self.connects = self.greetings = self.snapshots = 0
 
     def live_since(self, since_s: float) -> bool:
         """Return whether it is connected, and has had live prices of the lively instruments since then."""
-        times = [self._live_s.get(symbol, 0.0) for symbol in LIVELY]
+        times = [self._live_s.get(symbol, 0.0) for symbol in self.lively]
         return bool(self.client.connected) and all(self._is_live.values()) and min(times) > since_s
+
+    async def move(self, url: str) -> None:
+        """Connect anew, wherever that leads."""
+        await self.client.disconnect()
+        await self.client.connect(url, transports=["websocket"])
+
+    def served_by(self, gateway: str) -> None:
+        """Note who serves it from now on."""
+        self.gateway = gateway
+        self.gateways.add(gateway)
 
     def unexplained(self) -> int:
         """Return how many greetings and snapshots came without a connection of its own."""
@@ -78,7 +97,7 @@ class Viewer:
         self._take(quotes)
 
     def _take(self, quotes: list[dict[str, Any]]) -> None:
-        now_s = time.monotonic()
+        now_s, was_whole = time.monotonic(), self._is_whole()
         self.pause_s = max(self.pause_s, now_s - self.heard_s)
         self.heard_s = now_s
         for quote in quotes:
@@ -92,13 +111,26 @@ class Viewer:
             self._seqs[symbol], self._is_live[symbol] = seq, live
             if live:
                 self._live_s[symbol] = now_s
+        if not was_whole and self._is_whole():
+            self.whole_s = now_s
+
+    def _is_whole(self) -> bool:
+        return all(self._is_live.get(symbol) for symbol in self.lively)
 
 
 @asynccontextmanager
-async def watching(url: str) -> AsyncIterator[Viewer]:
+async def watching(url: str, lively: Sequence[str] = LIVELY) -> AsyncIterator[Viewer]:
     """Connect a viewer, with WebSockets only."""
-    async with aiohttp.ClientSession() as session:
-        viewer = Viewer(session)
+    noting, told = aiohttp.TraceConfig(), list[Callable[[str], None]]()
+
+    async def note(_session: object, _context: object, ended: aiohttp.TraceRequestEndParams) -> None:
+        for tell in told:
+            tell(ended.response.headers.get(SERVED_BY, ""))
+
+    noting.on_request_end.append(note)
+    async with aiohttp.ClientSession(trace_configs=[noting]) as session:
+        viewer = Viewer(session, lively)
+        told.append(viewer.served_by)
         await viewer.client.connect(url, transports=["websocket"])
         try:
             yield viewer

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
 
@@ -16,20 +16,24 @@ import psycopg
 from tests.fakes import FakeBinance
 from tests.ports import free_port
 from tests.postgres import PASSWORD, USER, Server
-from tests.process.haproxy import haproxy
-from tests.process.programs import Running, address, machine
+from tests.process.clock import fake_clock
+from tests.process.haproxy import HAProxy
+from tests.process.programs import Running, address, alive, machine, short_folder
 from tests.redis_server import RedisServer
 from tests.rehearsal.journal import FOLLOWS, LEADS, Journal
 from tests.rehearsal.network import Host, Network
+from tests.rehearsal.viewers import SERVED_BY
 from tests.waiting import SCALE, until
 
 ENGINES = ("engine-a", "engine-b")
 GATEWAYS = ("gateway-1", "gateway-2", "gateway-3")
 RELAYS = ("redis-1", "redis-2")
 DATABASES = ("postgres-1", "postgres-2")
+PROXY = "haproxy"
 PAIR = "btcusdt"
 _LONG_S = 60 * SCALE
 _LOG_SIZE = 10**9  # never rotated: a journal follows it
+_ORPHANED_S = 5 * SCALE  # engine and gateways notice within about a second that their supervisor is gone
 
 
 class World:
@@ -46,6 +50,9 @@ class World:
         self._network = network
         self._folder = folder
         self._find = find
+        self._proxy: HAProxy | None = None
+        self._ahead_s: dict[str, int] = {}
+        self._relay_at: dict[str, str] = {}  # by the address that a machine knows
         self._options: dict[str, tuple[str, list[str], dict[str, str]]] = {}
         self._stack = AsyncExitStack()
         self._stacks: dict[str, ExitStack] = {}
@@ -75,8 +82,10 @@ class World:
         self._network.mend(self.hosts[one], self.hosts[other])
 
     def kill(self, name: str) -> None:
-        """Kill the engine, gateway, relay or database of a machine."""
-        if name in self.relays:
+        """Kill the engine, gateway, relay or database of a machine, or the proxy."""
+        if name == PROXY:
+            self.proxy.kill()
+        elif name in self.relays:
             self.relays[name].kill()
         elif name in self.databases:
             self.databases[name].kill()
@@ -97,14 +106,43 @@ class World:
                 each.kill()
         self.machines[name].process.wait()
 
-    def stop(self, name: str) -> None:
-        """End a machine as a person would, and wait for that."""
-        self.machines[name].process.send_signal(signal.SIGTERM)
-        self.machines[name].wait()
+    async def orphan(self, name: str) -> None:
+        """Kill the supervisor of a machine, and wait until the others have noticed that and are gone."""
+        whole = psutil.Process(self.machines[name].process.pid)
+        others = [each.pid for each in whole.children(recursive=True)]
+        whole.kill()
+        self.machines[name].process.wait()
+        await until(lambda: not any(map(alive, others)), _ORPHANED_S)
+
+    async def restart(self, name: str, ahead_s: int = 0) -> None:
+        """End a machine or a relay as a person would, and start it again, with a clock `ahead_s` ahead."""
+        if name in self.relays:
+            self.relays[name].kill()
+        else:
+            self.machines[name].process.send_signal(signal.SIGTERM)
+            await asyncio.to_thread(self.machines[name].wait)
+        self._ahead_s[name] = ahead_s
+        await self.back(name)
+
+    async def reload(self, name: str) -> None:
+        """Restart the gateways of a machine while their supervisor goes on."""
+        reloads = self._journals[name].reloads
+        self.machines[name].process.send_signal(signal.SIGUSR1)
+        await until(lambda: self._journals[name].reloads > reloads, _LONG_S)
+
+    async def listens(self, gateway: str, relay: str) -> None:
+        """Let a gateway use a relay: cut it off from the other one for a moment if it uses that."""
+        while (used := await self.relay_of(gateway)) != relay:
+            host, server = self.hosts[gateway], self.hosts[used]
+            joined = self._journals[gateway].joins
+            self._network.hang_up(host, server, self.relays[used].port)
+            await until(lambda joined=joined: self._journals[gateway].joins > joined, _LONG_S)  # type: ignore[misc]
 
     async def back(self, name: str) -> None:
         """Start again what was killed, unless its supervisor does, and wait until it is ready."""
-        if name in self.relays:
+        if name == PROXY:
+            await asyncio.to_thread(self.proxy.start)
+        elif name in self.relays:
             await asyncio.to_thread(self.relays[name].start)
         elif name in self.databases:
             await asyncio.to_thread(self.databases[name].start)
@@ -142,11 +180,26 @@ class World:
         leader = self.leader()
         return next(name for name in ENGINES if name != leader)
 
+    async def relay_of(self, gateway: str) -> str:
+        """Return the relay that a gateway uses, once it does."""
+        await until(lambda: self._journals[gateway].relay, _LONG_S)
+        return self._relay_at[self._journals[gateway].relay]
+
+    async def users_of(self, relay: str) -> list[str]:
+        """Return the gateways that use a relay."""
+        return [name for name in GATEWAYS if await self.relay_of(name) == relay]
+
     def is_ready(self) -> bool:
         """Return whether one engine leads, and the other one could."""
         journals = [self._journals[name] for name in ENGINES]
         places = sorted(each.place for each in journals)
         return places == sorted((FOLLOWS, LEADS)) and all(each.is_warm for each in journals)
+
+    @property
+    def proxy(self) -> HAProxy:
+        """The proxy, once it was started."""
+        assert self._proxy is not None
+        return self._proxy
 
     @property
     def address(self) -> str:
@@ -170,8 +223,21 @@ class World:
             await self._prepare_gateway(name)
             self._run(name)
         hosts = [(await address(self.machines[name])).removeprefix("http://") for name in GATEWAYS]
-        second = f"{hosts[1]}\n    server machine-4 {hosts[2]}"
-        self.url = self._stack.enter_context(haproxy(self._find("haproxy"), (hosts[0], second)))
+        self._start_proxy(hosts)
+
+    def _start_proxy(self, hosts: Sequence[str]) -> None:
+        """Start the proxy, which names the gateway that it has chosen."""
+        servers = {f"server machine-{number} ": f"server {name} " for number, name in enumerate(GATEWAYS, 2)}
+        names = {
+            "balance leastconn": f"balance leastconn\n    http-response set-header {SERVED_BY} %s",
+            **servers,
+        }
+        folder = Path(self._stack.enter_context(short_folder()))
+        gateways = (hosts[0], f"{hosts[1]}\n    server machine-4 {hosts[2]}")
+        self._proxy = HAProxy(self._find("haproxy"), folder, gateways, names)
+        self._stack.callback(self._proxy.kill)
+        self._proxy.start()
+        self.url = self._proxy.url
 
     def _start_relays(self) -> None:
         program = self._find("redis-server")
@@ -216,6 +282,7 @@ class World:
 
     async def _bus(self, name: str) -> str:
         ways = [await self._way(name, relay, self.relays[relay].port) for relay in RELAYS]
+        self._relay_at |= zip(ways, RELAYS, strict=True)
         return ",".join(f"redis://{way}/rehearsal" for way in ways)
 
     async def _way(self, client: str, server: str, port: int) -> str:
@@ -225,6 +292,13 @@ class World:
         if name in self._stacks:
             self._stacks[name].close()
         bus, chosen, environment = self._options[name]
+        if ahead_s := self._ahead_s.get(name):
+            environment = {
+                **environment,
+                **fake_clock(),
+                "FAKETIME": f"{ahead_s:+d}",
+                "FAKETIME_NO_CACHE": "0",
+            }
         options = [*chosen, "--log-size", str(_LOG_SIZE)]
         stack = self._stacks[name] = self._stack.enter_context(ExitStack())
         self.machines[name] = stack.enter_context(

@@ -256,6 +256,24 @@ def test_a_restart_of_the_server_changes_no_leader(postgres: Server, address: st
     assert first.lease.term == term
 
 
+def test_a_follower_that_alone_was_cut_off_waits_no_longer_than_others(address: str, made: Make) -> None:
+    """The leader keeps the lease meanwhile, so that it need not be given time to connect again."""
+    first, second = made(address, "first"), made(address, "second")
+    assert first.acquire()
+    assert not second.acquire()
+    sessions = "FROM pg_stat_activity WHERE starts_with(application_name, 'cs:second:')"
+    execute(address, f"SELECT pg_terminate_backend(pid) {sessions}")
+    assert not second.acquire()
+    seen: set[object] = set()
+    while len(seen) < 3:  # it looks before and after the lease is kept
+        assert not second.acquire()
+        seen.add(execute(address, "SELECT until FROM lease")[0])
+    kill(first)
+    expire(address)
+
+    assert second.acquire()
+
+
 def test_what_no_standby_has_confirmed_is_not_reported_as_written(
     postgres: Server, address: str, made: Make
 ) -> None:

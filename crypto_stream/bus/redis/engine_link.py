@@ -34,7 +34,8 @@ from crypto_stream.errors import BusError
 
 log = logging.getLogger(__name__)
 
-# Beyond either, the relay is behind: the state is skipped until it has caught up, then sent as a Snapshot.
+# Beyond either, the relay is behind: until it has caught up the state is skipped, then sent as a Snapshot,
+# followed by the newest skipped update of each key of a topic.
 _MAX_UNSENT_STATE = 4 * 1024 * 1024
 _MAX_UNANSWERED = 20_000
 # A relay that lets this much wait is given up; what cannot be skipped would otherwise fill our memory.
@@ -89,6 +90,7 @@ class EngineLink(asyncio.Protocol):
         self._pacing: asyncio.TimerHandle | None = None  # after a snapshot, until the next one
         self._wanted = False
         self._topics: dict[bytes, int] = {}
+        self._skipped: dict[bytes, bytes] = {}  # the newest update of each channel
         self._heard_s = loop.time()
         self._transport: asyncio.Transport | None = None
 
@@ -178,9 +180,10 @@ class EngineLink(asyncio.Protocol):
     def publish_topic(self, topic: str, key: str, body: bytes) -> None:
         """Publish an update to the gateways that watch a key, or skip it if the relay is behind."""
         channel = self._channels.topic(topic, key)
-        number = self._topics[channel] = self._topics.get(channel, 0) + 1
-        if not self._skips():
-            self._publish(channel, number, MESSAGE, body)
+        if self._skips():
+            self._skipped[channel] = body
+        else:
+            self._publish_topic(channel, body)
 
     def send(self, member: Member, body: bytes) -> None:
         """Send a message to one gateway, never skipped."""
@@ -214,6 +217,10 @@ class EngineLink(asyncio.Protocol):
         else:
             self._write(PING)
 
+    def _publish_topic(self, channel: bytes, body: bytes) -> None:
+        number = self._topics[channel] = self._topics.get(channel, 0) + 1
+        self._publish(channel, number, MESSAGE, body)
+
     def _publish(
         self, channel: bytes, number: int, kind: int, body: bytes, gateway: str | None = None
     ) -> None:
@@ -246,6 +253,9 @@ class EngineLink(asyncio.Protocol):
         if self.behind and not self._paused and len(self._unanswered) < _MAX_UNANSWERED // 2:
             self.behind = False
             self.want_snapshot()
+            skipped, self._skipped = self._skipped, {}
+            for channel, body in skipped.items():
+                self._publish_topic(channel, body)
 
     def _replied(self, value: Any) -> None:
         if not self._unanswered:

@@ -58,7 +58,7 @@ def admin(mirror: Mirror, port: GatewayPort, token: str | None) -> Blueprint:
         try:
             _request(port, Pin(source))
         except RefusedError as refused:
-            known = ["auto", *(one.name for one in mirror.sources(0.0))]
+            known = ["auto", *mirror.states()]
             raise ProblemError(400, refused.code, str(refused), parameter="source", allowed=known) from None
         return json_response({"pinned": None if source == "auto" else source}, cache=NEVER)
 

@@ -1,4 +1,4 @@
-"""GET /courses: the newest quotes, all or some of them, as JSON or CSV; and which instruments there are."""
+"""GET /courses: the newest quotes, all or some of them, as JSON or CSV."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.web.api import find, quote_response
 from crypto_stream.gateway.web.parameters import bad_parameter, query_parameters
 from crypto_stream.gateway.web.response_cache import ResponseCache
-from crypto_stream.gateway.web.responses import json_response, respond
+from crypto_stream.gateway.web.responses import respond
 
 _KNOWN = ("format", "symbols")
 _FORMATS = ("json", "csv")
@@ -18,7 +18,7 @@ _MAX_SYMBOLS = 1_000
 
 
 def courses(mirror: Mirror, responses: ResponseCache) -> Blueprint:
-    """Make the blueprint of quotes and instruments."""
+    """Make the blueprint of quotes."""
     blueprint = Blueprint("courses", __name__)
 
     @blueprint.get("/courses")
@@ -30,11 +30,6 @@ def courses(mirror: Mirror, responses: ResponseCache) -> Blueprint:
     def quote(symbol: str) -> Response:
         query_parameters()
         return quote_response(responses, find(mirror, symbol))
-
-    @blueprint.get("/instruments")
-    def instruments() -> Response:
-        query_parameters()
-        return json_response({"instruments": list(mirror.catalogue)})
 
     return blueprint
 

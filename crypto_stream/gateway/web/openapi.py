@@ -149,7 +149,16 @@ _PATHS: dict[str, Any] = {
         parameters=[_SYMBOLS, query("format", "csv: as text/csv.", {"enum": ["json", "csv"]})],
     ),
     "/instruments": {
-        **get("The instruments.", {"200": json_answer("In their order.", _LISTED), **_UNCHANGED}),
+        **get(
+            "The instruments; for clients that prefer text/html the page that adds and removes them.",
+            {
+                "200": {
+                    "description": "In their order, or a page.",
+                    "content": {"application/json": {"schema": _LISTED}, **_HTML},
+                },
+                **_UNCHANGED,
+            },
+        ),
         "post": _CHANGE,
     },
     "/courses/{symbol}": get(

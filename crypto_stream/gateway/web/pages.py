@@ -12,14 +12,17 @@ from werkzeug.wrappers import Response as Redirect
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.web.api import find, quote_response
 from crypto_stream.gateway.web.parameters import query_parameters
-from crypto_stream.gateway.web.problems import prefers_json
+from crypto_stream.gateway.web.problems import prefers_json, prefers_page
 from crypto_stream.gateway.web.response_cache import ResponseCache
-from crypto_stream.gateway.web.responses import Prebuilt, respond
+from crypto_stream.gateway.web.responses import Prebuilt, json_prebuilt, respond
 from crypto_stream.gateway.web.root_path import relative_root_for
 
 
 def pages(mirror: Mirror, responses: ResponseCache, files: Path) -> Blueprint:
-    """Make the blueprint of `/`, `/docs`, `/markets`, `/orders`, `/status`, `/<symbol>` and `/static`."""
+    """Make the blueprint of `/`, of each page by its name, of `/<symbol>` and `/static`.
+
+    `/instruments` and `/<symbol>` are JSON for programs.
+    """
     blueprint = Blueprint("pages", __name__)
     named = {
         "/docs": responses.docs,
@@ -34,11 +37,19 @@ def pages(mirror: Mirror, responses: ResponseCache, files: Path) -> Blueprint:
     def canonical_path() -> Redirect | None:
         """Redirect `/docs/` to `/docs`: the page's relative links would break below the slash."""
         path, page = request.path, request.path.strip("/")
-        return _moved(page) if path.rstrip("/") in named and path != f"/{page}" else None
+        known = path.rstrip("/") in {*named, "/instruments"}
+        return _moved(page) if known and path != f"/{page}" else None
 
     @blueprint.get("/")
     def board() -> Response:
         return respond(responses.board())
+
+    @blueprint.get("/instruments")
+    def instruments() -> Response:
+        if prefers_page():
+            return respond(responses.instruments())
+        query_parameters()
+        return respond(json_prebuilt({"instruments": list(mirror.catalogue)}, by_accept=True))
 
     @blueprint.get("/<path:symbol>")
     def instrument(symbol: str) -> Response | Redirect:

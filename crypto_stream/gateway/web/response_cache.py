@@ -133,6 +133,15 @@ class ResponseCache:
         """Return the page that shows the OpenAPI description."""
         return self._page("/docs", "docs.html")
 
+    def instruments(self) -> Prebuilt:
+        """Return the page on which instruments are added and removed."""
+        return self._page(
+            "/instruments",
+            "instruments.html",
+            instruments=list(self._mirror.catalogue),
+            command=layout.COMMAND,
+        )
+
     def markets(self) -> Prebuilt:
         """Return the page that compares the venues of each real pair."""
         instruments = list(self._mirror.catalogue)

@@ -1,0 +1,93 @@
+/**
+ * Requests that need the admin token, and the form that asks for it.
+ *
+ * @module
+ */
+
+import { node } from './paint.js';
+
+const TOKEN = 'admin-token';
+/** What a header can hold; anything else is not the token. */
+const SENDABLE = /^[ -~]+$/;
+const MISSING = 'this needs the admin token. Enter it below.';
+const WRONG = 'this is not the admin token of the server. Enter it below.';
+
+/**
+ * @typedef {object} Outcome what the server said
+ * @property {boolean} ok whether it was done
+ * @property {number} status of HTTP, 0 if the server was not reached
+ * @property {string} code the stable code of a refusal
+ * @property {string} why a refusal's sentence
+ * @property {any} answer if it was done
+ */
+
+/** @returns {string} the token kept for this tab, empty if there is none */
+function token() {
+  try {
+    return sessionStorage.getItem(TOKEN) ?? '';
+  } catch {
+    return '';
+  }
+}
+
+/** @param {string} value */
+function keepToken(value) {
+  try {
+    if (value) sessionStorage.setItem(TOKEN, value);
+    else sessionStorage.removeItem(TOKEN);
+  } catch {
+    // storage is disabled: the form will ask for it again
+  }
+}
+
+export class Admin {
+  #form = /** @type {HTMLFormElement} */ (node('token-form'));
+  #field = /** @type {HTMLInputElement} */ (node('token'));
+
+  /** @param {() => void} again sends the refused request again, with the token that was entered */
+  constructor(again) {
+    this.#form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      keepToken(this.#field.value.trim());
+      this.#field.value = '';
+      again();
+    });
+  }
+
+  /** Hide the form: what it was asked for is no longer wanted. */
+  forget() {
+    this.#form.hidden = true;
+  }
+
+  /**
+   * Send a request; if the token is missing or wrong, ask for it.
+   *
+   * @param {string} path
+   * @param {object} body
+   * @returns {Promise<Outcome>}
+   */
+  async post(path, body) {
+    this.#form.hidden = true; // one attempt at a time: a late refusal must not concern another token
+    const sent = token();
+    /** @type {{[name: string]: string}} */
+    const headers = { 'Content-Type': 'application/json', Accept: 'application/json' };
+    if (SENDABLE.test(sent)) headers.Authorization = `Bearer ${sent}`;
+    /** @type {Response} */
+    let response;
+    try {
+      response = await fetch(path, { method: 'POST', headers, body: JSON.stringify(body) });
+    } catch {
+      return { ok: false, status: 0, code: '', why: 'The server cannot be reached.', answer: null };
+    }
+    const { ok, status } = response;
+    const answer = (await response.json().catch(() => null)) ?? {};
+    const needed = status === 401 || status === 403;
+    if (needed) {
+      if (sent === token()) keepToken('');
+      this.#form.hidden = false;
+      this.#field.focus();
+    }
+    const why = needed ? (sent ? WRONG : MISSING) : (answer.detail ?? answer.title ?? `HTTP ${status}`);
+    return { ok, status, code: String(answer.code ?? ''), why: String(why), answer };
+  }
+}

@@ -1,0 +1,126 @@
+/**
+ * The page of instruments: adding pairs, and removing them.
+ *
+ * @module
+ */
+
+import { Admin } from './admin.js';
+import { BoardStatus } from './boardstatus.js';
+import { Filter } from './filter.js';
+import { Live } from './live.js';
+import { PairList } from './pairlist.js';
+import { mark, node, painter, write } from './paint.js';
+
+/** @typedef {{add: string[], remove: string[]}} Change */
+
+/** So many names are written out. */
+const MOST_NAMES = 12;
+
+const form = /** @type {HTMLFormElement} */ (node('add'));
+const field = /** @type {HTMLInputElement} */ (node('words'));
+const answered = node('changed');
+const boardStatus = new BoardStatus();
+/** @type {Change} the newest one, which is sent again with another token */
+let wanted = { add: [], remove: [] };
+let busy = false;
+
+/** @param {string} text @param {'busy' | 'done' | 'refused'} kind */
+function say(text, kind) {
+  write(answered, text);
+  mark(answered, 'kind', kind);
+}
+
+/** @param {string} text @returns {string} with a capital letter and a full stop */
+function sentence(text) {
+  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
+}
+
+/** @param {string} what @param {string[] | undefined} symbols @returns {string} empty if there are none */
+function listed(what, symbols) {
+  if (!symbols?.length) return '';
+  const more = symbols.length - MOST_NAMES;
+  return `${what} ${symbols.length}: ${symbols.slice(0, MOST_NAMES).join(', ')}${more > 0 ? ` and ${more} more` : ''}.`;
+}
+
+/** @param {{added: string[], removed: string[], left_out: string[]}} done @returns {string} */
+function outcome({ added, removed, left_out: without }) {
+  const come = listed('Added', added);
+  const room = listed('No source has room for', without);
+  const parts = [
+    come && `${come} The board shows prices as soon as a source sends them.`,
+    listed('Removed', removed),
+    room && `${room} Remove others first, or connect more sources.`,
+  ];
+  return parts.filter(Boolean).join(' ') || 'All of them were there already.';
+}
+
+/** @param {import('./admin.js').Outcome} refusal @returns {string} */
+function refused({ status, code, why }) {
+  // It may have been done, and only the answer be lost.
+  if (!status || code === 'engine_unreachable') return `${sentence(why)} The list shows what is carried; try again once it is back.`;
+  const misspelt = code === 'unknown_instrument' && wanted.add.length;
+  return `Refused, nothing was changed. ${sentence(why)}${misspelt ? ' Write it as the exchanges do, as in SOL-USDT.' : ''}`;
+}
+
+/** Send a change; nothing is shown as done before the server has said so. @param {Change} change */
+async function send(change) {
+  if (busy) {
+    say('Wait: the previous change is not answered yet.', 'busy');
+    return;
+  }
+  busy = true;
+  wanted = change;
+  mark(document.body, 'busy', '');
+  say(change.remove.length ? `Removing ${change.remove.join(', ')} …` : `Adding ${change.add.join(', ')} …`, 'busy');
+  const said = await admin.post('./instruments', change);
+  busy = false;
+  mark(document.body, 'busy', null);
+  if (!said.ok || !Array.isArray(said.answer.added)) {
+    say(refused(said), 'refused');
+    return;
+  }
+  say(outcome(said.answer), said.answer.left_out?.length ? 'refused' : 'done');
+  list.change(said.answer.added, said.answer.removed);
+  if (change.add.length) field.value = '';
+}
+
+const admin = new Admin(() => send(wanted));
+const list = new PairList(node('pairs'), (node('others').dataset.symbols ?? '').split(' '), {
+  remove: (symbol) => send({ add: [], remove: [symbol] }),
+  changed: () => {
+    node('empty').hidden = list.size > 0;
+    filter.apply();
+    repaint();
+  },
+});
+const filter = new Filter(/** @type {HTMLElement} */ (node('pairs').parentElement));
+
+form.addEventListener('submit', (event) => {
+  event.preventDefault();
+  send({ add: field.value.split(/[\s,;]+/).filter(Boolean), remove: [] });
+});
+node('examples').addEventListener('click', ({ target }) => {
+  const { words } = (target instanceof Element && target.closest('button')?.dataset) || {};
+  if (!words) return;
+  field.value = words;
+  field.focus();
+});
+
+const repaint = painter(() => list.paint(live.quotes, live.receiving));
+const live = new Live(
+  { symbols: 'all', interval_ms: 2_000, delta: true, candles: null, venues: false },
+  {
+    quotes: repaint,
+    replaced: repaint,
+    link(_, reason) {
+      boardStatus.link(live, reason);
+      repaint();
+    },
+    hello({ epoch, symbols, sources }) {
+      boardStatus.showNames(sources);
+      if (epoch) list.show(symbols);
+    },
+    status: (states) => boardStatus.update(states),
+  },
+);

@@ -292,6 +292,19 @@ def test_a_pair_is_found(instruments: Callable[..., Page]) -> None:
     expect(page.locator("#pairs li:visible")).to_have_count(2)
 
 
+def test_an_added_pair_is_found_by_its_coin(instruments: Callable[..., Page], changing: System) -> None:
+    """As those are that the page came with."""
+    changing.change(remove=[GUEST])
+    page = instruments()
+    changing.change(add=[GUEST])
+    expect(row(page, GUEST)).to_have_count(1)
+    page.keyboard.press("/")
+    page.keyboard.type("ripple")
+
+    expect(page.locator("#pairs li:visible")).to_have_count(1)
+    expect(row(page, GUEST)).to_be_visible()
+
+
 def test_synthetic_instruments_are_not_offered(instruments: Callable[..., Page]) -> None:
     """They cannot be removed, which the page says."""
     page = instruments()

@@ -11,7 +11,8 @@ from typing import Any
 
 from crypto_stream.errors import RetryLaterError, VenueError
 from crypto_stream.feed.books import AWAITED, Books
-from crypto_stream.feed.depth import FULL, DepthFeed, DepthSession
+from crypto_stream.feed.depth import FULL, DepthFeed
+from crypto_stream.feed.depth_session import DepthSession
 from crypto_stream.feed.handler import Request, Wanted
 from crypto_stream.market.choices import Chosen
 from crypto_stream.market.instruments import pair

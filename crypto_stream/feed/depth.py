@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Container
 
 from msgspec.structs import replace
 
@@ -55,16 +55,16 @@ class DepthFeed:
     def _source(self) -> Source:
         return self._config.source
 
-    def want(self, symbols: Collection[str], now_ns: int) -> None:
+    def want(self, symbols: Collection[str], now_ns: int, watched: Container[str] = ()) -> None:
         """Keep the books of those of these symbols that the source carries, and of no others.
 
         One whose id at the venue is not known yet is requested as soon as it is. If the venue allows fewer
-        books, those that are kept already remain.
+        books, those of `watched` symbols come first, then those that are kept already.
         """
         id_of = self._config.names.id_of
         wanted = [each for each in symbols if each in self._carried and id_of(each) is not None]
         most = self._source.limits.books or len(wanted)
-        wanted.sort(key=lambda each: each not in self._books)
+        wanted.sort(key=lambda each: (each not in watched, each not in self._books))
         self._wanted, self._left_over = wanted[:most], wanted[most:]
         gone = self._books.want(self._wanted, now_ns)
         if self._wanted:
@@ -94,8 +94,12 @@ class DepthFeed:
         return self._books.number(symbol)
 
     def is_awaited(self, symbol: str) -> bool:
-        """Return whether a book was requested, and neither came nor was refused."""
-        return self._books.is_awaited(symbol)
+        """Return whether a book was requested, and neither came nor was refused.
+
+        None is while the next attempt to connect must wait.
+        """
+        is_tried = self._session is not None or self._retry.delay(time.monotonic()) <= 0
+        return is_tried and self._books.is_awaited(symbol)
 
     def lose(self, symbol: str, reason: str) -> None:
         """Forget a book that cannot be right, and request it again."""

@@ -129,6 +129,22 @@ async def test_a_venue_that_allows_few_books_gives_no_more() -> None:
     assert (kept, gone) == (True, None)
 
 
+async def test_a_book_is_not_awaited_while_nobody_may_connect() -> None:
+    """Nothing can come before the next attempt; until then an order would wait for nothing."""
+    async with FakeBinance([PAIR]) as fake, running(fake) as depth:
+        source = depth.prices.composition.loop.sources[fake.name]
+        depth.want(PAIR)
+        at_first = depth.books.is_awaited(PAIR)
+        depth.want()
+        await fake.fault("http:429,600")
+        await until(lambda: "429" in (source.reason or ""))
+        depth.want(PAIR)
+        banned = depth.books.is_awaited(PAIR)
+
+    assert at_first
+    assert not banned
+
+
 async def test_books_follow_instruments_that_come_and_go() -> None:
     """The subscription to a removed one ends, although the source has no name for it any more."""
     async with FakeBinance([PAIR, OTHER]) as fake, running(fake) as depth:

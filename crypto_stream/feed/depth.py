@@ -96,7 +96,7 @@ class DepthFeed:
     def is_awaited(self, symbol: str) -> bool:
         """Return whether a book was requested, and neither came nor was refused.
 
-        None is while the next attempt to connect must wait.
+        Nothing is awaited while the next attempt to connect must wait.
         """
         is_tried = self._session is not None or self._retry.delay(time.monotonic()) <= 0
         return is_tried and self._books.is_awaited(symbol)

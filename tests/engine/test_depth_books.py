@@ -15,7 +15,7 @@ from crypto_stream.feed.depth import FULL
 from crypto_stream.market.prices import LeftOut
 from tests.fakes import FakeBinance
 from tests.feed.assembled import assembled, source_of
-from tests.waiting import until
+from tests.waiting import DEADLINE_S, until
 
 PAIR, OTHER = "btcusdt", "ethusdt"
 
@@ -55,7 +55,10 @@ async def test_a_book_that_never_comes_is_awaited_for_three_seconds() -> None:
         begin_s = time.monotonic()
         books.need(PAIR)
         awaited = books.awaits(fake.name, PAIR)
-        await until(lambda: books.need(PAIR) or not books.awaits(fake.name, PAIR))
+        async with asyncio.timeout(DEADLINE_S):
+            while books.awaits(fake.name, PAIR):
+                books.need(PAIR)
+                await asyncio.sleep(0.01)
         waited_s = time.monotonic() - begin_s
         left_out = books.current(PAIR).left_out
 

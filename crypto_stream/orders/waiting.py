@@ -14,18 +14,20 @@ _Key = tuple[str, str, Side]
 
 
 class _Group:
-    """Orders that wait for the same book, and the one that would wait the least: the smallest amount of any,
-    the worst price of any. While even that must wait, all of them do."""
+    """Orders that wait for the same book.
+
+    `least` has the smallest amount and the narrowest limit of any: while even that must wait, all of them do.
+    """
 
     def __init__(self, first: ActiveOrder) -> None:
         self.orders: list[ActiveOrder] = []
         self.least = msgspec.structs.replace(first)
 
     def add(self, active: ActiveOrder) -> None:
-        least, worse = self.least, min if active.order.ticket.side is Side.BUY else max
+        least, narrower = self.least, min if active.order.ticket.side is Side.BUY else max
         least.remaining = min(least.remaining, active.remaining)
         if active.price is not None:
-            least.price = active.price if least.price is None else worse(least.price, active.price)
+            least.price = active.price if least.price is None else narrower(least.price, active.price)
         self.orders.append(active)
 
 

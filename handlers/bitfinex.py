@@ -269,8 +269,9 @@ class Reader:
         """Forget all levels; on a connection for books report that these are lost."""
         for channel in self._channels.values():
             channel.levels.lose()
-        lost = [Resync(each.instrument, "depth", _LOST) for each in self._channels.values()]
-        return [*lost] if self._is_for_books else []
+        if not self._is_for_books:
+            return []
+        return [Resync(each.instrument, "depth", _LOST) for each in self._channels.values()]
 
     def _is_next(self, number: Raw) -> bool:
         """Return whether no frame is missing before this one; without numbers that is not known."""

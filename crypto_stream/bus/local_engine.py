@@ -24,7 +24,8 @@ from crypto_stream.log_throttle import TroubleLog
 
 log = logging.getLogger(__name__)
 
-# With more unsent bytes than this a gateway gets no state messages, but a Snapshot once it has caught up.
+# With more unsent bytes than this a gateway gets no state messages, but a Snapshot once it has caught up,
+# followed by the newest skipped update of each key of a topic.
 _MAX_UNSENT_STATE = 4 * 1024 * 1024
 # With more unsent bytes than this, order messages, which are never skipped, are held back by their sender.
 _MAX_UNSENT_ORDERS = 1024 * 1024
@@ -35,10 +36,10 @@ _CHECK_S = 1.0  # interval of checking that the socket still exists
 class LocalEnginePort:
     """The engine's end: serves gateways on a Unix socket. Use as `async with`.
 
-    Each gateway's unsent bytes are bounded: beyond the bound, state is skipped and replaced by one Snapshot
-    once the gateway has caught up. Answers are never skipped, nor are order messages: beyond `max_unsent`
-    bytes their sender holds them back. A gateway's messages are read at once, however many of its requests
-    are being processed.
+    Each gateway's unsent bytes are bounded: beyond the bound, state is skipped; once the gateway has caught
+    up it is replaced by one Snapshot and the newest update of each key of a topic. Answers are never skipped,
+    nor are order messages: beyond `max_unsent` bytes their sender holds them back. A gateway's messages are
+    read at once, however many of its requests are being processed.
     """
 
     def __init__(self, path: Path, backend: Backend, max_unsent: int = _MAX_UNSENT_ORDERS) -> None:

@@ -72,7 +72,15 @@ def restore(folder: Path, data_dir: Path | None) -> None:
 
 def _check_user(place: Path) -> None:
     """Raise UsageError if files that this user writes there could not be used by whoever runs the engine."""
-    user_id = place.stat().st_uid if place.exists() else os.geteuid()
+    try:
+        user_id = place.stat().st_uid
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UsageError(
+            f"data_dir: {str(place)!r} cannot be read: {error.strerror};"
+            " run this as the user to whom it belongs, or correct data_dir"
+        ) from None
     if user_id != os.geteuid():
         try:
             user = pwd.getpwuid(user_id).pw_name
@@ -110,9 +118,9 @@ def move(source: str, target: str | None, data_dir: Path | None) -> None:
     address = target or _settings(data_dir).database.get_secret_value()
     if not is_postgresql(address):
         raise UsageError(f"to: name the database to move from {source} to: --to postgresql://user@host/name")
+    _check_user(place)
     if not place.is_dir():
         raise UsageError(f"data_dir: {str(place)!r} contains no data")
-    _check_user(place)
     with locked(place):
         moved = copy(place, address)
     for table, rows in moved.items():

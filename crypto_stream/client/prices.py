@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +26,6 @@ from crypto_stream.proxies import proxy_for
 from crypto_stream.tls import tls_context
 
 # socketio is imported only by `watch`: it takes longer to import than everything else.
-_LOG = logging.getLogger(__name__)
 _RETRY_S = 1.0
 _CHANGE_S = 65.0  # a venue may have to be asked for its volumes
 _Answer = TypeVar("_Answer")
@@ -194,6 +193,7 @@ class Client:
 
         while True:
             viewer = _Viewer(proxy_for(self.url), events)
+            callers = sys.exception()  # if the caller iterates in an `except` block
             try:
                 viewer.connect(self.url, subscription, self._timeout_s)
                 self.trouble = None
@@ -201,7 +201,7 @@ class Client:
                     yield True, viewer.wait(1.0)
                 self.trouble = "the connection has ended"
             except SocketIOError as error:
-                self.trouble = _root(error)
+                self.trouble = _root(error, callers)
             finally:
                 viewer.close()
             yield False, []
@@ -230,11 +230,16 @@ class Client:
         raise _problem(answer)
 
 
-def _root(error: BaseException) -> str:
-    """Return what went wrong first: the library only says that there was an error."""
-    while (inner := error.__cause__ or error.__context__) is not None:
+def _root(error: BaseException, callers: BaseException | None) -> str:
+    """Return what went wrong first: the library only says that there was an error.
+
+    What went wrong before, `callers`, is not ours.
+    """
+    while True:
+        inner = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        if inner is None or inner is callers:
+            return str(error) or type(error).__name__
         error = inner
-    return str(error) or type(error).__name__
 
 
 def _quotes(payload: object) -> list[Quote]:

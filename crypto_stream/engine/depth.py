@@ -125,7 +125,7 @@ class DepthBooks:
     def awaits(self, source: str, symbol: str) -> bool:
         """Return whether the book of one source was requested a moment ago, and neither came nor was refused.
 
-        Who never answers is waited for only then, however often the book is needed.
+        A venue that never answers is waited for only that long, however often the book is needed.
         """
         feed, since_ns = self._feeds.get(source), self._kept.get(symbol)
         if feed is None or since_ns is None or not feed.is_awaited(symbol):
@@ -169,12 +169,13 @@ class DepthBooks:
     def _apply(self, now_ns: int) -> None:
         """Request what is watched, then what is needed, over connections that deliver prices now."""
         self._until_ns = {symbol: at_ns for symbol, at_ns in self._until_ns.items() if at_ns > now_ns}
-        wanted = dict.fromkeys([*sorted(self._watched), *self._until_ns])
-        kept = islice(filter(self._has_books, wanted), MOST)
+        symbols = dict.fromkeys([*sorted(self._watched), *self._until_ns])
+        kept = islice(filter(self._has_books, symbols), MOST)
         self._kept = {symbol: self._kept.get(symbol, now_ns) for symbol in kept}
         for name, each in self._feeds.items():
             of = self._sources[name].of  # the connection that carries an instrument
-            each.want([symbol for symbol in self._kept if of(symbol).state in _DELIVERING], now_ns)
+            wanted = [symbol for symbol in self._kept if of(symbol).state in _DELIVERING]
+            each.want(wanted, now_ns, self._watched)
 
     def _of(self, prices: SourcePrices, symbol: str, now_ns: int) -> VenueDepth | str:
         """Return the book of one source, or why there is none."""

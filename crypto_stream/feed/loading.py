@@ -247,6 +247,10 @@ def _check_shape(name: str, file: Path, module: ModuleType) -> None:
         raise BrokenHandlerError(
             f"handler {name} ({file}): frame_bytes of LIMITS must be above 0 and at most {MAX_FRAME_BYTES:,}"
         )
+    if limits.books is not None and limits.books < 1:
+        raise BrokenHandlerError(
+            f"handler {name} ({file}): books of LIMITS must be 1 or more, or None, not {limits.books}"
+        )
 
 
 def _is_list_of(kind: type) -> Callable[[object], bool]:

@@ -138,7 +138,7 @@ class _Side:
         self._levels = {key: level for key, level in found.items() if _size(level[1])}
         self._keys = sorted(self._levels)
         self._horizon = None
-        self._limit = None if limit is None else max(limit, len(self._keys))
+        self._limit = None if limit is None else min(KEPT, max(limit, len(self._keys)))
 
     def change(self, levels: Iterable[Level]) -> None:
         """Set or remove levels."""

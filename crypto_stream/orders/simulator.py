@@ -12,11 +12,12 @@ from crypto_stream.market.exact import ZERO, plain
 from crypto_stream.market.orders import ExecType, Outcome, Side
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.matching import ActiveOrder, DisplayedSize, Fill, Market, Offer
+from crypto_stream.orders.waiting import WaitingOrders
 from crypto_stream.orders.walking import Books
 from crypto_stream.storage.interface import RemainingSize
 
 Offers = Mapping[str, tuple[Offer, Offer]]
-# How soon an order that waits for a book looks for it again.
+# How often orders that wait for books look for them.
 _BOOK_S = 0.05
 SCRIPTED = "its outcome was scripted"
 
@@ -56,6 +57,8 @@ class Simulator:
         """Create a market without a quote for each symbol; `offers` are those of a previous simulator."""
         self._markets = {symbol: Market(offers.get(symbol)) for symbol in symbols}
         self._coming: list[tuple[float, int, int, ActiveOrder]] = []
+        self._waiting = WaitingOrders()
+        self._looks_s = 0.0  # when the waiting ones look for their books
         self.books: Books | None = None
 
     def add(self, symbols: Iterable[str]) -> None:
@@ -87,18 +90,23 @@ class Simulator:
 
     @property
     def next_due_s(self) -> float | None:
-        """When the next order arrives; None if none is on its way."""
-        return self._coming[0][0] if self._coming else None
+        """When the next order may arrive; None if none is on its way."""
+        due_s = [self._coming[0][0]] if self._coming else []
+        return min([*due_s, self._looks_s] if self._waiting else due_s, default=None)
 
     def arrivals(self, now_s: float) -> list[Decision]:
         """Let the orders arrive that are due; return the immediate results."""
         decisions: list[Decision] = []
+        if self._waiting and self._looks_s <= now_s:
+            for active in self._waiting.released(self._awaited):
+                self.send(active, self._looks_s)
+            self._looks_s = now_s + _BOOK_S
         while self._coming and self._coming[0][0] <= now_s:
             active = heappop(self._coming)[3]
             if not active.remaining:
                 continue
-            if self._awaits_book(active):
-                self.send(active, now_s + _BOOK_S)
+            if (source := self._awaited(active)) is not None:
+                self._wait(active, source, now_s)
             else:
                 self._arrive(active, decisions)
         return decisions
@@ -123,12 +131,17 @@ class Simulator:
             if arrival.refused is not None:
                 decisions.append(Decision(active, ExecType.CANCELED, reason=arrival.refused))
 
-    def _awaits_book(self, active: ActiveOrder) -> bool:
-        """Return whether an order needs a book that is about to come."""
+    def _wait(self, active: ActiveOrder, source: str, now_s: float) -> None:
+        if not self._waiting:
+            self._looks_s = now_s + _BOOK_S
+        self._waiting.add(active, source)
+
+    def _awaited(self, active: ActiveOrder) -> str | None:
+        """Return the source whose book an order needs and that is about to come; None if it need not wait."""
         if self.books is None or active.order.ticket.outcome is not None:
-            return False
-        source = self._market(active).book_of(active)
-        return source is not None and self.books.awaits(source, active.order.ticket.symbol)
+            return None
+        source, symbol = self._market(active).book_of(active), active.order.ticket.symbol
+        return source if source is not None and self.books.awaits(source, symbol) else None
 
     def _book(self, active: ActiveOrder, market: Market) -> VenueDepth | None:
         """Return the book that an order walks: that of the source whose quote is the newest."""

@@ -81,7 +81,7 @@ export class Admin {
     }
     const { ok, status } = response;
     const answer = (await response.json().catch(() => null)) ?? {};
-    const needed = status === 401 || status === 403;
+    const needed = status === 401; // a 403 is a proxy's own: it knows nothing of the token
     if (needed) {
       if (sent === token()) keepToken('');
       this.#form.hidden = false;

@@ -15,6 +15,8 @@ import { mark, node, painter, write } from './paint.js';
 
 /** So many names are written out. */
 const MOST_NAMES = 12;
+/** With these of its codes the server has refused before it began, although the status is 503. */
+const NOT_BEGUN = ['no_list', 'starting'];
 
 const form = /** @type {HTMLFormElement} */ (node('add'));
 const field = /** @type {HTMLInputElement} */ (node('words'));
@@ -57,16 +59,21 @@ function outcome({ added, removed, left_out: without }) {
 
 /** @param {import('./admin.js').Outcome} refusal @returns {string} */
 function refused({ status, code, why }) {
-  // It may have been done, and only the answer be lost.
-  if (!status || code === 'engine_unreachable') return `${sentence(why)} The list shows what is carried; try again once it is back.`;
+  const nothingDone = (status >= 400 && status < 500) || NOT_BEGUN.includes(code);
+  if (!nothingDone) return `${sentence(why)} It may have been done: see the list below before you try again.`;
   const misspelt = code === 'unknown_instrument' && wanted.add.length;
   return `Refused, nothing was changed. ${sentence(why)}${misspelt ? ' Write it as the exchanges do, as in SOL-USDT.' : ''}`;
+}
+
+/** @param {string} text @returns {string[]} the names and patterns in it */
+function words(text) {
+  return text.split(/[\s,;]+/).filter(Boolean);
 }
 
 /** Send a change; nothing is shown as done before the server has said so. @param {Change} change */
 async function send(change) {
   if (busy) {
-    say('Wait: the previous change is not answered yet.', 'busy');
+    say('Wait: the previous change has not been answered yet.', 'busy');
     return;
   }
   busy = true;
@@ -82,7 +89,7 @@ async function send(change) {
   }
   say(outcome(said.answer), said.answer.left_out?.length ? 'refused' : 'done');
   list.change(said.answer.added, said.answer.removed);
-  if (change.add.length) field.value = '';
+  if (words(field.value).join() === change.add.join()) field.value = ''; // else something was typed meanwhile
 }
 
 const admin = new Admin(() => send(wanted));
@@ -98,12 +105,12 @@ const filter = new Filter(/** @type {HTMLElement} */ (node('pairs').parentElemen
 
 form.addEventListener('submit', (event) => {
   event.preventDefault();
-  send({ add: field.value.split(/[\s,;]+/).filter(Boolean), remove: [] });
+  send({ add: words(field.value), remove: [] });
 });
 node('examples').addEventListener('click', ({ target }) => {
-  const { words } = (target instanceof Element && target.closest('button')?.dataset) || {};
-  if (!words) return;
-  field.value = words;
+  const example = target instanceof Element && target.closest('button')?.dataset.words;
+  if (!example) return;
+  field.value = example;
   field.focus();
 });
 

@@ -20,6 +20,8 @@ export class PairList {
   #others;
   /** @type {string[]} what the server carries, as far as it has told */
   #symbols;
+  /** @type {{[currency: string]: string}} the names of currencies */
+  #coins;
   #waiting = 0;
   #sure = make('div', { class: 'confirm', role: 'group', 'aria-label': 'Remove it?' });
   #what = make('span');
@@ -38,6 +40,7 @@ export class PairList {
     const rows = /** @type {HTMLElement[]} */ ([...place.children]);
     this.#rows = new Map(rows.map((row) => [row.dataset.symbol ?? '', row]));
     this.#symbols = [...this.#rows.keys()];
+    this.#coins = JSON.parse(place.dataset.coins ?? '{}');
     this.#sure.append(this.#what, this.#yes, this.#no);
     this.#yes.addEventListener('click', () => {
       const row = this.#asked;
@@ -141,7 +144,7 @@ export class PairList {
     for (const one of instruments) {
       if (one.synthetic) this.#others.add(one.symbol);
       else if (carried.has(one.symbol) && !this.#rows.has(one.symbol)) {
-        const row = build(one);
+        const row = build(one, this.#coins[one.base ?? ''] ?? '');
         this.#rows.set(one.symbol, row);
         this.#place.append(row);
       }
@@ -150,12 +153,12 @@ export class PairList {
   }
 }
 
-/** Build a row as the template does. @param {Instrument} one */
-function build({ symbol, base, quote }) {
+/** Build a row as the template does. @param {Instrument} one @param {string} coin the name of its base */
+function build({ symbol, base, quote }, coin) {
   const name = base ? `${base}/${quote}` : symbol;
   return make(
     'li',
-    { 'data-symbol': symbol, 'data-name': name, 'data-find': `${symbol} ${name}` },
+    { 'data-symbol': symbol, 'data-name': name, 'data-find': `${symbol} ${name} ${coin}` },
     make('a', { href: `./${symbol}` }, name),
     ' ',
     make('span', { class: 'source' }, '…'),

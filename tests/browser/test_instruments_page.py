@@ -99,6 +99,24 @@ def _only_posts(route: Route, handle: Callable[[Route], None]) -> None:
         route.continue_()
 
 
+def test_what_is_typed_while_a_change_is_made_stays(
+    instruments: Callable[..., Page], changing: System
+) -> None:
+    """The field is emptied only of what was sent."""
+    changing.change(remove=[GUEST])
+    page = instruments()
+
+    def typed_meanwhile(route: Route) -> None:
+        page.get_by_label("Pairs by name").fill("top:5-usdt")
+        route.continue_()
+
+    page.route("**/instruments", lambda route: _only_posts(route, typed_meanwhile))
+    add(page, "XRP-USDT")
+    expect(page.locator("#changed[data-kind=done]")).to_have_text(re.compile("^Added 1: xrpusdt"))
+
+    expect(page.get_by_label("Pairs by name")).to_have_value("top:5-usdt")
+
+
 def test_what_is_there_already_is_no_error(instruments: Callable[..., Page]) -> None:
     """Several words are separated by spaces or commas."""
     page = instruments()
@@ -217,7 +235,7 @@ def test_the_engine_is_away(instruments: Callable[..., Page], changing: System) 
     try:
         add(page, "SOL-USDT")
         expect(page.locator("#changed[data-kind=refused]")).to_have_text(
-            re.compile(r"^The engine .+\. The list shows what is carried; try again once it is back\.$"),
+            re.compile(r"^The engine .+\. It may have been done: see the list below before you try again\.$"),
             timeout=80_000 * SCALE,
         )
         expect(page.locator("#link-word")).to_have_text("Nothing live", timeout=20_000 * SCALE)
@@ -242,7 +260,7 @@ def test_the_server_is_away(instruments: Callable[..., Page]) -> None:
     page.get_by_role("button", name="Yes, remove it").click()
 
     expect(page.locator("#changed")).to_have_text(
-        "The server cannot be reached. The list shows what is carried; try again once it is back."
+        "The server cannot be reached. It may have been done: see the list below before you try again."
     )
     expect(row(page, "ethusdt")).to_have_count(1)
     page.unroute("**/instruments")
@@ -290,6 +308,19 @@ def test_a_pair_is_found(instruments: Callable[..., Page]) -> None:
     page.get_by_role("button", name="Show all").click()
 
     expect(page.locator("#pairs li:visible")).to_have_count(2)
+
+
+def test_an_added_pair_is_found_by_its_coin(instruments: Callable[..., Page], changing: System) -> None:
+    """As those are that the page came with."""
+    changing.change(remove=[GUEST])
+    page = instruments()
+    changing.change(add=[GUEST])
+    expect(row(page, GUEST)).to_have_count(1)
+    page.keyboard.press("/")
+    page.keyboard.type("ripple")
+
+    expect(page.locator("#pairs li:visible")).to_have_count(1)
+    expect(row(page, GUEST)).to_be_visible()
 
 
 def test_synthetic_instruments_are_not_offered(instruments: Callable[..., Page]) -> None:

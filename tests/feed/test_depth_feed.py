@@ -11,7 +11,8 @@ from typing import Any
 
 from crypto_stream.errors import RetryLaterError, VenueError
 from crypto_stream.feed.books import AWAITED, Books
-from crypto_stream.feed.depth import FULL, DepthFeed, DepthSession
+from crypto_stream.feed.depth import FULL, DepthFeed
+from crypto_stream.feed.depth_session import DepthSession
 from crypto_stream.feed.handler import Request, Wanted
 from crypto_stream.market.choices import Chosen
 from crypto_stream.market.instruments import pair
@@ -126,6 +127,22 @@ async def test_a_venue_that_allows_few_books_gives_no_more() -> None:
     assert reasons == (FULL, False)
     assert (fake.book_channel, OTHER) not in streams
     assert (kept, gone) == (True, None)
+
+
+async def test_a_book_is_not_awaited_while_nobody_may_connect() -> None:
+    """Nothing can come before the next attempt; until then an order would wait for nothing."""
+    async with FakeBinance([PAIR]) as fake, running(fake) as depth:
+        source = depth.prices.composition.loop.sources[fake.name]
+        depth.want(PAIR)
+        at_first = depth.books.is_awaited(PAIR)
+        depth.want()
+        await fake.fault("http:429,600")
+        await until(lambda: "429" in (source.reason or ""))
+        depth.want(PAIR)
+        banned = depth.books.is_awaited(PAIR)
+
+    assert at_first
+    assert not banned
 
 
 async def test_books_follow_instruments_that_come_and_go() -> None:

@@ -283,6 +283,14 @@ def test_two_recordings_of_one_venue_are_one_too_many(tmp_path: Path) -> None:
             "from crypto_stream.feed.handler import Limits\nLIMITS = Limits(frame_bytes=17 * 1024 * 1024)",
             "frame_bytes of LIMITS must be above 0 and at most 16,777,216",
         ),
+        (
+            "from crypto_stream.feed.handler import Limits\nLIMITS = Limits(books=0)",
+            "books of LIMITS must be 1 or more, or None, not 0",
+        ),
+        (
+            "from crypto_stream.feed.handler import Limits\nLIMITS = Limits(books=-1)",
+            "books of LIMITS must be 1 or more, or None, not -1",
+        ),
     ],
 )
 def test_handler_of_the_wrong_kind_is_one_line(tmp_path: Path, line: str, message: str) -> None:

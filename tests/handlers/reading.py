@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from crypto_stream.feed.handler import TOPICS, UNREADABLE, Event, Instrument, Listed, Wanted
+from crypto_stream.feed.handler import TOPICS, UNREADABLE, DepthChange, Event, Instrument, Listed, Wanted
 from crypto_stream.feed.names import Discovered, Names
 from crypto_stream.market.instruments import pair
 
@@ -19,6 +19,13 @@ def reader(handler: Any) -> Any:
 def read(handler: Any, frame: bytes) -> list[Event]:
     """Read one frame on a connection of its own."""
     return list(reader(handler).read(frame))
+
+
+def change(handler: Any, text: str) -> DepthChange:
+    """Read a frame that is one book."""
+    (event,) = read(handler, text.encode())
+    assert isinstance(event, DepthChange)
+    return event
 
 
 def wanted(handler: Any, *pairs: str) -> list[Wanted]:

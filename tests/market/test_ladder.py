@@ -150,11 +150,12 @@ def test_a_wrong_checksum_loses_the_book_and_shows_no_more_than_it_covers() -> N
     assert not ladder.known
 
 
-def test_a_book_of_very_many_levels_is_bounded_and_lost_when_they_are_used_up() -> None:
+@pytest.mark.parametrize("limit", [None, 50, 4 * KEPT])
+def test_a_book_of_very_many_levels_is_bounded_and_lost_when_they_are_used_up(limit: int | None) -> None:
     """What lies beyond the levels that are kept is unknown, so that the ladder must not end there."""
     ladder = Ladder()
     count = 3 * KEPT
-    ladder.apply(change(*((False, price, 1) for price in range(1, count + 1)), whole=True))
+    ladder.apply(change(*((False, price, 1) for price in range(1, count + 1)), whole=True, limit=limit))
     ladder.apply(change((False, count, 9), (False, KEPT + 1, 9)))  # beyond what is kept
     removed = KEPT - LEVELS
     ladder.apply(change(*((False, price, 0) for price in range(1, removed + 1))))

@@ -7,39 +7,16 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_stream.market.depth import VenueDepth
-from crypto_stream.market.ladder import LEVELS, Level
-from crypto_stream.market.orders import ExecType, Kind, Order, Side, Ticket, TimeInForce
+from crypto_stream.market.ladder import Level
+from crypto_stream.market.orders import Side, TimeInForce
 from crypto_stream.market.quotes import Quote
-from crypto_stream.orders.matching import ActiveOrder, Arrival, Fill, Market, active_order
-from crypto_stream.orders.simulator import Simulator
+from crypto_stream.orders.matching import Arrival, Fill, Market
 from crypto_stream.orders.walking import Taken
 from tests.orders.house import a_quote
+from tests.orders.walkers import ASKS, book, order
 
 BUY, SELL = Side.BUY, Side.SELL
 GTC, IOC, FOK = TimeInForce
-ASKS: list[Level] = [("100", "1"), ("101", "2"), ("102.5", "0.5"), ("104", "10")]
-
-
-def order(
-    amount: str,
-    price: str | None = None,
-    side: Side = BUY,
-    time_in_force: TimeInForce = IOC,
-    *,
-    walks: bool = True,
-    rank: int = 1,
-) -> ActiveOrder:
-    """Make an order that may walk the book."""
-    kind = Kind.MARKET if price is None else Kind.LIMIT
-    made = active_order(Order("1", "me", rank, Ticket("s", side, amount, price, kind, time_in_force), 0, 0))
-    made.walks = walks
-    return made
-
-
-def book(asks: list[Level] = ASKS, bids: list[Level] | None = None, source: str = "one") -> VenueDepth:
-    """Make the book of a source."""
-    return VenueDepth(source, None, 5, LEVELS, bids or [], asks)
 
 
 def quoted(price: str = "100", size: str | None = "1", source: str = "one") -> Market:
@@ -172,81 +149,6 @@ def test_a_book_ahead_of_the_published_quote_does_not_improve_it() -> None:
     ahead: list[Level] = [("99", "5"), *ASKS]
 
     assert said(quoted().arrive(order("3"), book(ahead)).fills) == [("1", "100"), ("2", "101")]
-
-
-class Coming:
-    """A book that was requested, comes, and is given."""
-
-    def __init__(self) -> None:
-        self.awaited = True
-        self.book: VenueDepth | None = None
-
-    def need(self, symbol: str) -> None:
-        """Nothing."""
-
-    def awaits(self, source: str, symbol: str) -> bool:
-        """Return whether it may still come."""
-        return self.awaited
-
-    def at(self, source: str, symbol: str) -> VenueDepth | None:
-        """Return it."""
-        return self.book
-
-
-def waiting(*orders: ActiveOrder) -> tuple[Simulator, Coming]:
-    """Let orders reach a market whose book was requested a moment ago."""
-    simulator, coming = Simulator(["s"], {}), Coming()
-    simulator.books = coming
-    simulator.quoted([a_quote("s", "one", ask="100", ask_size="1")])
-    for each in orders:
-        simulator.send(each, 1.0)
-    return simulator, coming
-
-
-def traded(simulator: Simulator, now_s: float) -> list[tuple[str, str]]:
-    """List how much traded at which price when orders arrive."""
-    decisions = simulator.arrivals(now_s)
-    return [(str(one.amount), str(one.price)) for one in decisions if one.exec_type is ExecType.TRADE]
-
-
-def test_an_order_waits_for_a_book_that_is_about_to_come() -> None:
-    """It arrives as a whole once the book is there; nobody else waits for it."""
-    simulator, coming = waiting(order("3"), order("1", walks=False, rank=2))
-    first = traded(simulator, 1.0)
-    due_s = simulator.next_due_s
-    assert due_s is not None
-    still = traded(simulator, due_s)
-    coming.awaited, coming.book = False, book()
-
-    assert first == [("1", "100")]
-    assert still == []
-    assert traded(simulator, due_s + 1) == [("2", "101"), ("0.5", "102.5"), ("0.5", "104")]
-    assert simulator.next_due_s is None
-
-
-def test_an_order_does_not_wait_for_a_book_that_does_not_come() -> None:
-    """It was refused, or was awaited for long enough: the top alone, and the order ends."""
-    simulator, coming = waiting(order("3"))
-    traded(simulator, 1.0)
-    coming.awaited = False
-    decisions = simulator.arrivals(2.0)
-
-    assert [(one.exec_type, str(one.amount)) for one in decisions] == [
-        (ExecType.TRADE, "1"),
-        (ExecType.CANCELED, "0"),
-    ]
-
-
-def test_an_order_that_is_cancelled_while_it_waits_never_arrives() -> None:
-    """Like one that is still on its way."""
-    cancelled = order("3")
-    simulator, coming = waiting(cancelled)
-    traded(simulator, 1.0)
-    simulator.remove(cancelled)
-    coming.awaited, coming.book = False, book()
-
-    assert simulator.arrivals(2.0) == []
-    assert simulator.next_due_s is None
 
 
 SIZES = st.integers(1, 5)

@@ -5,16 +5,28 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.process.programs import command
+from tests.process.programs import ROOT, clean_environment, command
 from tests.process.test_order_trouble import OWNER, stored, visited
 from tests.waiting import SCALE
 
 pytestmark = pytest.mark.timeout(180 * SCALE)
+
+# Root may enter every folder; the modules are imported while root's Python may be read.
+_AS_SOMEBODY_ELSE = """
+import os, sys
+import crypto_stream.cli, crypto_stream.engine.persisted_state, crypto_stream.settings
+import crypto_stream.storage.move, crypto_stream.storage.sqlite_backup
+if not os.geteuid():
+    os.setuid(65_534)
+sys.exit(crypto_stream.cli.main())
+"""
 
 
 async def test_a_backup_of_a_running_program_brings_its_orders_back(tmp_path: Path) -> None:
@@ -112,3 +124,31 @@ def test_files_of_another_user_are_left_alone(tmp_path: Path) -> None:
     for done in (restored, moved):
         assert (done.returncode, "use sudo -u nobody" in done.stderr) == (2, True)
     assert list(data.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("restore", "copy"), ("move", "--to", "postgresql://localhost:9/none")],
+    ids=["restore", "move"],
+)
+def test_a_data_directory_that_cannot_be_reached_is_said_in_one_line(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    """In a home folder that is closed to whoever runs the command."""
+    home = tmp_path / "home"
+    (home / "data").mkdir(parents=True)
+    home.chmod(0)
+    done = subprocess.run(
+        [sys.executable, "-c", _AS_SOMEBODY_ELSE, *arguments, "--data-dir", str(home / "data")],
+        cwd="/",
+        env={**clean_environment(), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=30 * SCALE,
+        check=False,
+    )
+    home.chmod(0o700)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"Error: data_dir: '{home}/data' cannot be read: Permission denied")
+    assert done.stderr.count("\n") == 1

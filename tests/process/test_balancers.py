@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from crypto_stream.gateway.web.admin import CHANGE_TIMEOUT_S
 from tests.docs.blocks import block, changed
 from tests.process.haproxy import haproxy
 from tests.process.nginx import nginx
@@ -199,3 +200,11 @@ async def test_a_quiet_viewer_is_not_cut_off(tmp_path: Path, require_program: Ca
                 await until(lambda: viewer.statuses > 2, 30 * SCALE)  # one each 5 s
 
                 assert viewer.connects == 1
+
+
+def test_a_change_of_instruments_is_answered_before_the_proxy_gives_up() -> None:
+    """The answer is ours, which says what happened, not a 504 of HAProxy."""
+    waits = re.findall(r"timeout (?:client|server) (\d+)s", block("scale.md", "haproxy"))
+
+    assert len(waits) == 2
+    assert all(int(each) > CHANGE_TIMEOUT_S for each in waits)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import partial
 from pathlib import Path
 
@@ -33,12 +33,7 @@ def pages(mirror: Mirror, responses: ResponseCache, files: Path) -> Blueprint:
     for at, page in named.items():
         blueprint.add_url_rule(at, at.strip("/"), partial(_page, page))
 
-    @blueprint.before_request
-    def canonical_path() -> Redirect | None:
-        """Redirect `/docs/` to `/docs`: the page's relative links would break below the slash."""
-        path, page = request.path, request.path.strip("/")
-        known = path.rstrip("/") in {*named, "/instruments"}
-        return _moved(page) if known and path != f"/{page}" else None
+    blueprint.before_request(partial(_canonical_path, {*named, "/instruments"}))
 
     @blueprint.get("/")
     def board() -> Response:
@@ -46,10 +41,7 @@ def pages(mirror: Mirror, responses: ResponseCache, files: Path) -> Blueprint:
 
     @blueprint.get("/instruments")
     def instruments() -> Response:
-        if prefers_page():
-            return respond(responses.instruments())
-        query_parameters()
-        return respond(json_prebuilt({"instruments": list(mirror.catalogue)}, by_accept=True))
+        return respond(responses.instruments()) if prefers_page() else _instruments(mirror)
 
     @blueprint.get("/<path:symbol>")
     def instrument(symbol: str) -> Response | Redirect:
@@ -71,6 +63,17 @@ def pages(mirror: Mirror, responses: ResponseCache, files: Path) -> Blueprint:
 
 def _page(page: Callable[[], Prebuilt]) -> Response:
     return respond(page())
+
+
+def _instruments(mirror: Mirror) -> Response:
+    query_parameters()
+    return respond(json_prebuilt({"instruments": list(mirror.catalogue)}, by_accept=True))
+
+
+def _canonical_path(pages: Container[str]) -> Redirect | None:
+    """Redirect `/docs/` to `/docs`: the page's relative links would break below the slash."""
+    path, page = request.path, request.path.strip("/")
+    return _moved(page) if path.rstrip("/") in pages and path != f"/{page}" else None
 
 
 def _moved(page: str) -> Redirect:

@@ -13,7 +13,7 @@ from crypto_stream.gateway.web.csv_body import CSV, csv_body
 from crypto_stream.gateway.web.openapi import DESCRIPTION
 from crypto_stream.gateway.web.responses import HTML, LIVE, PAGE, Prebuilt, json_prebuilt
 from crypto_stream.gateway.web.root_path import relative_root
-from crypto_stream.market.coins import coin_name
+from crypto_stream.market.coins import NAMES, coin_name
 from crypto_stream.market.instruments import Catalogue
 from crypto_stream.market.quotes import Quote
 
@@ -138,6 +138,7 @@ class ResponseCache:
         return self._page(
             "/instruments",
             "instruments.html",
+            coins=NAMES,
             instruments=list(self._mirror.catalogue),
             command=layout.COMMAND,
         )

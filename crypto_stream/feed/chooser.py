@@ -72,7 +72,7 @@ class Chooser:
         return symbol not in facts[name].of(symbol).halted and self.silence.is_live(name, symbol, facts)
 
     def objection(
-        self, name: str, symbol: str, chain: Iterable[str], facts: Facts, now_ns: int
+        self, name: str, symbol: str, *, chain: Iterable[str], facts: Facts, now_ns: int
     ) -> str | None:
         """Return why `name`'s price may be another coin's; None if it may serve."""
         others = (each for each in chain if each != name and self.trades(each, symbol, facts))
@@ -90,7 +90,9 @@ class Chooser:
                 continue
             if name not in (current, case.pin) and not self._is_late_at_startup(name, case):
                 compared = self.guard.is_enabled()
-                if objection := self.objection(name, symbol, case.chain, facts, case.now_ns):
+                if objection := self.objection(
+                    name, symbol, chain=case.chain, facts=facts, now_ns=case.now_ns
+                ):
                     objections[name] = objection
                     continue
             trades = trading[name] = self.trades(name, symbol, facts)

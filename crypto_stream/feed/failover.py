@@ -191,7 +191,9 @@ class Failover:
     def objection(self, name: str, symbol: str, facts: Facts, now_ns: int) -> str | None:
         """Return why the live source `name` could not serve `symbol`: halted, or perhaps another coin."""
         halted = facts[name].of(symbol).halted.get(symbol)
-        return halted or self._chooser.objection(name, symbol, self.chains[symbol], facts, now_ns)
+        return halted or self._chooser.objection(
+            name, symbol, chain=self.chains[symbol], facts=facts, now_ns=now_ns
+        )
 
     def _case(self, symbol: str, now_ns: int, facts: Facts, pin: str | None) -> Case:
         chain = allowed = self.chains[symbol]

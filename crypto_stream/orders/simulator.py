@@ -92,7 +92,9 @@ class Simulator:
     def next_due_s(self) -> float | None:
         """When the next order may arrive; None if none is on its way."""
         due_s = [self._coming[0][0]] if self._coming else []
-        return min([*due_s, self._looks_s] if self._waiting else due_s, default=None)
+        if self._waiting:
+            due_s.append(self._looks_s)
+        return min(due_s, default=None)
 
     def arrivals(self, now_s: float) -> list[Decision]:
         """Let the orders arrive that are due; return the immediate results."""

@@ -24,6 +24,7 @@ class Resubscriptions:
         self._due: dict[str, tuple[int, Backoff]] = {}  # symbol → when, and the delays after that
         self._busy: dict[str, Backoff] = {}  # symbol → the delays after its next temporary refusals
         self._next_ns = 0
+        self._idle_until_ns = 0  # nothing is due before
 
     def __bool__(self) -> bool:
         """Return whether any symbol still waits for data."""
@@ -34,13 +35,13 @@ class Resubscriptions:
         for symbol in symbols:
             if symbol not in self._due:
                 delays = Backoff(FIRST_NS, _MAX_NS)
-                self._due[symbol] = (now_ns + round(delays.next_delay()), delays)
+                self._schedule(symbol, now_ns + round(delays.next_delay()), delays)
 
     def refused_for_now(self, symbols: Iterable[str], now_ns: int) -> None:
         """Record that the venue refused `symbols` temporarily."""
         for symbol in symbols:
             busy = self._busy.setdefault(symbol, Backoff(_SOON_NS, _MAX_NS))
-            self._due[symbol] = (now_ns + round(busy.next_delay()), Backoff(2 * FIRST_NS, _MAX_NS))
+            self._schedule(symbol, now_ns + round(busy.next_delay()), Backoff(2 * FIRST_NS, _MAX_NS))
 
     def received(self, symbol: str) -> None:
         """Record data of `symbol`: it needs no further request."""
@@ -54,6 +55,8 @@ class Resubscriptions:
 
     def due(self, now_ns: int) -> list[str]:
         """Return the symbols to request now, the longest waiting first, and schedule their next attempt."""
+        if now_ns < self._idle_until_ns:
+            return []
         due = sorted((at_ns, symbol) for symbol, (at_ns, _) in self._due.items() if at_ns <= now_ns)
         chosen = [symbol for _, symbol in due if symbol in self._busy]
         others = [symbol for _, symbol in due if symbol not in self._busy]
@@ -63,7 +66,16 @@ class Resubscriptions:
         for symbol in chosen:
             delays = self._due[symbol][1]
             self._due[symbol] = (now_ns + round(delays.next_delay()), delays)
+        ends = (
+            at_ns if symbol in self._busy else max(at_ns, self._next_ns)
+            for symbol, (at_ns, _) in self._due.items()
+        )
+        self._idle_until_ns = min(ends, default=now_ns)
         return chosen
+
+    def _schedule(self, symbol: str, at_ns: int, delays: Backoff) -> None:
+        self._due[symbol] = (at_ns, delays)
+        self._idle_until_ns = min(self._idle_until_ns, at_ns)
 
     def is_refused_for_now(self, symbol: str) -> bool:
         """Return whether the venue's last answer for `symbol` was a temporary refusal."""

@@ -49,3 +49,17 @@ def test_a_temporary_refusal_is_retried_soon() -> None:
             resubscriptions.refused_for_now(symbols, second * S)
 
     assert asked == [0, 2, 6, 14, 30]
+
+
+def test_nothing_is_looked_at_before_the_next_is_due() -> None:
+    """Thousands of silent pairs cost nothing meanwhile; one that is refused for now ends the rest."""
+    plan = Resubscriptions()
+    plan.requested(["quiet", "quieter"], 0)
+    first_ns = min(plan.due_ns("quiet") or 0, plan.due_ns("quieter") or 0)
+
+    assert plan.due(first_ns - 1) == []
+    plan.refused_for_now(["busy"], 0)
+    soon_ns = plan.due_ns("busy") or 0
+    assert soon_ns < first_ns
+    assert plan.due(soon_ns) == ["busy"]
+    assert set(plan.due(2 * first_ns)) == {"quiet", "quieter"}

@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from crypto_stream.feed.deadlines import Deadlines
+from crypto_stream.deadlines import Deadlines
 from crypto_stream.feed.facts import Facts
 from crypto_stream.feed.live_prices import LivePrices
 from crypto_stream.market.events import Trade, Update

@@ -6,8 +6,8 @@ import asyncio
 import time
 from collections.abc import Iterable
 
+from crypto_stream.deadlines import Deadlines
 from crypto_stream.engine.index import Indexes
-from crypto_stream.feed.deadlines import Deadlines
 from crypto_stream.history.history import History
 from crypto_stream.market.events import Trade
 from crypto_stream.market.index import Index, series_name

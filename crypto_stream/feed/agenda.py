@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 
+from crypto_stream.deadlines import Deadlines
 from crypto_stream.feed.channel_watch import ChannelWatch
-from crypto_stream.feed.deadlines import Deadlines
 from crypto_stream.feed.fact_changes import FactChanges
 from crypto_stream.feed.facts import Facts
 from crypto_stream.feed.silence import Silence

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from functools import partial
 from typing import NamedTuple
 
-from crypto_stream.feed.deadlines import Deadlines
+from crypto_stream.deadlines import Deadlines
 from crypto_stream.feed.facts import Facts, FailoverTimes
 from crypto_stream.feed.missing_channels import (
     DESCRIPTIONS,

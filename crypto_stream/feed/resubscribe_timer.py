@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from crypto_stream.feed.deadlines import Deadlines
+from crypto_stream.deadlines import Deadlines
 
 Key = tuple[str, str]  # source, symbol
 

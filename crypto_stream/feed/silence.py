@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from crypto_stream.feed.deadlines import Deadlines
+from crypto_stream.deadlines import Deadlines
 from crypto_stream.feed.facts import Facts, FailoverTimes
 from crypto_stream.market.book import Book
 

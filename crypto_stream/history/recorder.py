@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from crypto_stream.deadlines import Deadlines
 from crypto_stream.history.backfill import Backfill
 from crypto_stream.history.deferred_trades import NEAR_MS, DeferredTrade, EarlyTrades, LateTrades
 from crypto_stream.history.outages import Outages
@@ -67,6 +68,7 @@ class Recorder:
         self._outages = outages
         self._rewound: list[str] = []
         self._ahead: set[str] = set()
+        self._due: Deadlines[str] = Deadlines()  # when bars must be closed although no trade arrives
 
     def record(self, source: str, trade: Trade, serving: str | None, now_ns: int) -> bool:
         """Record a trade; only those of the `serving` source are added to bars.
@@ -101,12 +103,14 @@ class Recorder:
         if symbol in self.synthetic and series.begun and time > known_ms + NEAR_MS:
             self._outages.clock_jumped(symbol, known_ms, time)
         self._close(symbol, series.trade(trade, source, now_ns))
+        self._await_end(symbol)
         return True
 
     def close_due(self, now_ns: int) -> None:
         """Close the bars that are due although no trade arrived."""
-        for symbol, series in self.series.items():
-            self._close(symbol, series.tick(now_ns))
+        for symbol in self._due.due(now_ns):
+            self._close(symbol, self.series[symbol].tick(now_ns))
+            self._await_end(symbol)
 
     def check_late(self) -> None:
         """Check for, and log, instruments whose trades are older than their closed bars."""
@@ -173,6 +177,7 @@ class Recorder:
         self._close(symbol, series.tick(now_ns))
         self.late_of_removed += series.late
         del self.series[symbol]
+        self._due.discard(symbol)
         self.recent.remove(symbol)
         self.backfill.forget(symbol)
         self.late.on_time(symbol)
@@ -185,6 +190,7 @@ class Recorder:
         """Continue after the newest bar of the `past`, which ended `before`."""
         bars = past.bars
         self.series[symbol].restore(bars, now_ns)
+        self._await_end(symbol)
         newest = next((bars[name][-1] for name in STORED if bars[name]), None)
         if newest is not None:
             self.last_bars[symbol] = newest
@@ -228,6 +234,10 @@ class Recorder:
             self._ahead.add(trade.symbol)
             extra = {"source": source, "symbol": trade.symbol, "time": trade.time}
             log.warning("trades with a time in the future are not recorded", extra=extra)
+
+    def _await_end(self, symbol: str) -> None:
+        if (due_ns := self.series[symbol].due_ns()) is not None:
+            self._due.add(symbol, due_ns)
 
     def _close(self, symbol: str, closed: Iterable[Closed]) -> None:
         for each in closed:

@@ -134,6 +134,16 @@ class Series:
             self._next_end = self._find_next_end()
         return [] if now - CLOSES_AFTER_MS < self._next_end else self._close(now - CLOSES_AFTER_MS)
 
+    def due_ns(self) -> int | None:
+        """When `tick` will close a bar if no trade arrives (ns); None while it has none to close."""
+        if self._at_ms is None:
+            return None
+        if self._next_end is None:
+            self._next_end = self._find_next_end()
+        if self._next_end == _NEVER:
+            return None
+        return self._at_ns + (self._next_end + CLOSES_AFTER_MS - self._at_ms) * 1_000_000
+
     def live(self, interval: str) -> Bar | None:
         """Return the open bar of `interval`; None while it has no trade."""
         length, second = INTERVALS[interval], self._second

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_stream.feed.deadlines import Deadlines
+from crypto_stream.deadlines import Deadlines
 
 KEYS = st.sampled_from(["a", "b", "c"])
 STEPS = st.lists(

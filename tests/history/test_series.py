@@ -104,6 +104,19 @@ def test_a_bar_closes_a_second_after_its_end_without_a_trade() -> None:
     assert series.live("1m") is not None
 
 
+@given(in_order(), st.integers(0, 10**12))
+def test_a_series_says_when_it_closes_its_next_bar(trades: list[Trade], now_ns: int) -> None:
+    """Neither sooner nor later; never once all are closed."""
+    series = Series()
+    assert series.due_ns() is None
+    for one in trades:
+        series.trade(one, "binance", now_ns)
+    while (due_ns := series.due_ns()) is not None:
+        assert series.tick(due_ns - 1) == []
+        assert series.tick(due_ns) != []
+    assert [series.live(interval) for interval in INTERVALS if interval in STORED] == [None] * len(STORED)
+
+
 def test_a_bar_closes_at_the_first_trade_of_a_later_one() -> None:
     """Without waiting for the clock."""
     series = Series()

@@ -5,7 +5,9 @@ The engine is on the first core; fake venues, gateway and supervisor are on the 
 - 15 venues with 200 pairs each, all connected: CPU of the engine, per frame and as the share of a core at the
   rate that the venues reach, and at the aim of 20,000 frames a second;
 - 2,000 pairs at five venues, all connected: seconds from the start until every quote is fresh, the engine's
-  memory then, and its CPU once the venues send nothing (it takes no silence for a failure here).
+  memory, and its CPU a minute after the venues have sent their last frame. By then the age of prices changes
+  no index any more. It takes no silence for a failure here, and the venues then refuse to send it older bars,
+  which would take a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ class Size(NamedTuple):
 
     traffic_pairs: int
     idle_pairs: int
+    settle_s: float
     seconds: float
 
 
@@ -54,7 +57,7 @@ class Size(NamedTuple):
 @click.option("--seconds", default=20.0, show_default=True, help="Of each measurement.")
 def main(runs: int, quick: bool, only: str, output: Path, seconds: float) -> None:
     """Measure both in turn, print the table, write the results."""
-    size = Size(5, 20, 1.0) if quick else Size(200, 2_000, seconds)
+    size = Size(5, 20, 1.0, 1.0) if quick else Size(200, 2_000, 60.0, seconds)
     names = chosen((_TRAFFIC, _IDLE), only)
     rows = interleaved(names, 1 if quick else runs, lambda name: _MEASURES[name](size))
     middle = medians(names, rows)
@@ -91,9 +94,9 @@ def _idle(size: Size) -> Row:
     with _running(_FIVE, size.idle_pairs, _START_RATE, *patient) as (venues, system, began):
         fresh_s = _until_fresh(system, size.idle_pairs) - began
         until(lambda: _all_live(system), "all venues to be live", _PATIENCE_S)
-        venues.send_line("rate 0")
+        venues.send_line("end")
         venues.line()
-        time.sleep(min(5.0, size.seconds))
+        time.sleep(size.settle_s)
         used = system.usage()["engine"].cpu_s
         time.sleep(size.seconds)
         end = system.usage()["engine"]

@@ -1,7 +1,7 @@
 """Many fake venues in one process: `python -m benchmarks.aggregate_venues NAME,NAME COUNT`.
 
-Prints their ports as one line of JSON by name, then reads lines: `rate NUMBER` sets the changes per second
-and symbol of all of them, and is answered with `ok`.
+Prints their ports as one line of JSON by name, then reads lines, and answers each with `ok`: `rate NUMBER`
+sets the changes per second and symbol of all of them; `end` sends no more and refuses requests over HTTP.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ async def main(names: list[str], count: int) -> None:
         loop = asyncio.get_running_loop()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
         while line := await commands.readline():
+            command, *rate = line.decode().split()
             for venue in venues:
-                venue.rate = float(line.split()[1])
+                venue.rate = float(rate[0]) if rate else 0.0
+                venue.forbids_http = command == "end"
             say("ok")
 
 

@@ -49,6 +49,8 @@ class FakeVenue:
     lists_ticks = True
     # Whether its volumes can be fetched. Usually not: the default pairs would become those that it lists.
     tells_volumes = False
+    # Whether every request over HTTP is refused from now on.
+    forbids_http = False
     # The channel of its books, None if it has none here; how many levels of a side it shows (None: all); and
     # whether it tells that a level is no longer among these.
     book_channel: str | None = None
@@ -369,6 +371,7 @@ class FakeVenue:
             is_post = request.method == "POST"
             assert isinstance(connection, WatchedConnection)
             answer = self.post(address.path, connection.body) if is_post else self.rest(address.path, query)
+            answer = HTTPStatus.FORBIDDEN if self.forbids_http else answer
             return as_json(connection, answer, answer if isinstance(answer, HTTPStatus) else HTTPStatus.OK)
         self.connects.append(time.monotonic())
         if refused := await self.current.upgrade(connection):

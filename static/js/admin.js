@@ -12,9 +12,13 @@ const SENDABLE = /^[ -~]+$/;
 const MISSING = 'this needs the admin token. Enter it below.';
 const WRONG = 'this is not the admin token of the server. Enter it below.';
 
+/** With these of its codes the server has refused before it began, although the status is 503. */
+const NOT_BEGUN = ['no_list', 'starting'];
+
 /**
  * @typedef {object} Outcome what the server said
  * @property {boolean} ok whether it was done
+ * @property {boolean} refused whether it was certainly not done; if neither, nobody can say
  * @property {number} status of HTTP, 0 if the server was not reached
  * @property {string} code the stable code of a refusal
  * @property {string} why a refusal's sentence
@@ -77,7 +81,7 @@ export class Admin {
     try {
       response = await fetch(path, { method: 'POST', headers, body: JSON.stringify(body) });
     } catch {
-      return { ok: false, status: 0, code: '', why: 'The server cannot be reached.', answer: null };
+      return { ok: false, refused: false, status: 0, code: '', why: 'The server cannot be reached.', answer: null };
     }
     const { ok, status } = response;
     const answer = (await response.json().catch(() => null)) ?? {};
@@ -88,6 +92,8 @@ export class Admin {
       this.#field.focus();
     }
     const why = needed ? (sent ? WRONG : MISSING) : (answer.detail ?? answer.title ?? `HTTP ${status}`);
-    return { ok, status, code: String(answer.code ?? ''), why: String(why), answer };
+    const code = String(answer.code ?? '');
+    const refused = (status >= 400 && status < 500) || NOT_BEGUN.includes(code);
+    return { ok, refused, status, code, why: String(why), answer };
   }
 }

@@ -79,3 +79,9 @@ export function describeLink(link, verdict) {
   const more = total - live - dark.length;
   return [`${live} of ${total} live`, `No live price for ${dark.join(', ')}${more ? ` and ${more} more` : ''}.`];
 }
+
+/** @param {string} text @returns {string} with a capital letter and a full stop */
+export function asSentence(text) {
+  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
+}

@@ -7,6 +7,7 @@
 import { Admin } from './admin.js';
 import { BoardStatus } from './boardstatus.js';
 import { Filter } from './filter.js';
+import { asSentence } from './format.js';
 import { Live } from './live.js';
 import { PairList } from './pairlist.js';
 import { mark, node, painter, write } from './paint.js';
@@ -15,8 +16,6 @@ import { mark, node, painter, write } from './paint.js';
 
 /** So many names are written out. */
 const MOST_NAMES = 12;
-/** With these of its codes the server has refused before it began, although the status is 503. */
-const NOT_BEGUN = ['no_list', 'starting'];
 
 const form = /** @type {HTMLFormElement} */ (node('add'));
 const field = /** @type {HTMLInputElement} */ (node('words'));
@@ -30,12 +29,6 @@ let busy = false;
 function say(text, kind) {
   write(answered, text);
   mark(answered, 'kind', kind);
-}
-
-/** @param {string} text @returns {string} with a capital letter and a full stop */
-function sentence(text) {
-  const begun = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
 }
 
 /** @param {string} what @param {string[] | undefined} symbols @returns {string} empty if there are none */
@@ -57,12 +50,11 @@ function outcome({ added, removed, left_out: without }) {
   return parts.filter(Boolean).join(' ') || 'All of them were there already.';
 }
 
-/** @param {import('./admin.js').Outcome} refusal @returns {string} */
-function refused({ status, code, why }) {
-  const nothingDone = (status >= 400 && status < 500) || NOT_BEGUN.includes(code);
-  if (!nothingDone) return `${sentence(why)} It may have been done: see the list below before you try again.`;
+/** @param {import('./admin.js').Outcome} said @returns {string} */
+function failure({ refused, code, why }) {
+  if (!refused) return `${asSentence(why)} It may have been done: see the list below before you try again.`;
   const misspelt = code === 'unknown_instrument' && wanted.add.length;
-  return `Refused, nothing was changed. ${sentence(why)}${misspelt ? ' Write it as the exchanges do, as in SOL-USDT.' : ''}`;
+  return `Refused, nothing was changed. ${asSentence(why)}${misspelt ? ' Write it as the exchanges do, as in SOL-USDT.' : ''}`;
 }
 
 /** @param {string} text @returns {string[]} the names and patterns in it */
@@ -84,7 +76,7 @@ async function send(change) {
   busy = false;
   mark(document.body, 'busy', null);
   if (!said.ok || !Array.isArray(said.answer.added)) {
-    say(refused(said), 'refused');
+    say(failure(said), 'refused');
     return;
   }
   say(outcome(said.answer), said.answer.left_out?.length ? 'refused' : 'done');

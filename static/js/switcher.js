@@ -5,6 +5,7 @@
  */
 
 import { Admin } from './admin.js';
+import { asSentence } from './format.js';
 import { make, mark, node, write } from './paint.js';
 
 const AUTO = 'auto';
@@ -70,12 +71,12 @@ export class Switcher {
   async #pin(source) {
     this.#sure.hidden = true;
     this.#say('Switching …', 'busy');
-    const { ok, status, why } = await this.#admin.post('./sources/active', { source });
-    if (ok) {
+    const { ok, refused, why, answer } = await this.#admin.post('./sources/active', { source });
+    if (ok && 'pinned' in answer) {
       this.show(source);
       this.#say(source === AUTO ? 'Automatic: the first live source serves.' : `Only ${source} serves now, for all viewers.`, 'done');
     } else {
-      this.#say(status ? `Refused: ${why}` : `${why} Nothing was changed.`, 'refused');
+      this.#say(refused ? `Refused: ${why}` : `${asSentence(why)} It may have been done: see which button is pressed.`, 'refused');
     }
   }
 

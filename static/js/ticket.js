@@ -6,6 +6,7 @@
 
 import { compare, multiply, percent, subtract } from './decimal.js';
 import { OrderError, PLACE } from './orderlink.js';
+import { asSentence } from './format.js';
 import { words } from './orderrow.js';
 import { Digits, shown } from './numbers.js';
 import { mark, node, write, writeNumber } from './paint.js';
@@ -224,7 +225,7 @@ export class Ticket {
       if (!(error instanceof OrderError)) throw error;
       if (!UNKNOWN.has(error.code)) this.#refused(error);
       else {
-        this.#say(`No answer: ${sentence(error.message)} Checking whether it was placed …`, 'busy');
+        this.#say(`No answer: ${asSentence(error.message)} Checking whether it was placed …`, 'busy');
         if (await this.#actions.placed(id)) this.#done(what);
         else this.#say('It was not placed. You can place it again.', 'refused');
       }
@@ -245,7 +246,7 @@ export class Ticket {
   /** @param {OrderError} error */
   #refused({ code, message }) {
     this.#last = { request: '', id: '' };
-    const text = sentence(message);
+    const text = asSentence(message);
     // The server's messages begin with the name of the wrong field.
     const at = code === 'no_market' ? 'instrument' : /^(instrument|amount|price)\b/.exec(message)?.[1];
     if (!at) return this.#say(text, 'refused');
@@ -290,11 +291,6 @@ function distance(price, other, name) {
 /** @param {string} text @returns {boolean} whether it is a valid price or amount */
 function good(text) {
   return NUMBER.test(text) && compare(text, '0') === 1;
-}
-
-/** @param {string} text */
-function sentence(text) {
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}`.replace(/([^.!?])$/, '$1.');
 }
 
 /** @param {string} id */

@@ -1,4 +1,4 @@
-"""What the page of instruments says when something between it and the engine answers a change."""
+"""What /instruments and /status say when something between them and the engine answers a change."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.browser.system import System
 pytestmark = pytest.mark.browser
 
 Visit = Callable[..., Visitor]
+PERHAPS = "It may have been done: see which button is pressed."
 OURS = '{"code": "internal_error", "title": "Internal error", "detail": "See the log."}'
 
 
@@ -64,3 +65,24 @@ def test_a_proxy_that_forbids_it_costs_no_token(visit: Visit, system: System) ->
     )
     expect(page.locator("#token-form")).to_be_hidden()
     assert page.evaluate("sessionStorage.getItem('admin-token')") == system.token
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (502, "<h1>Bad Gateway</h1>", f"HTTP 502. {PERHAPS}"),
+        (200, "<h1>Sign in to this network</h1>", f"HTTP 200. {PERHAPS}"),
+        (403, '{"detail": "Not from this network"}', "Refused: Not from this network"),
+    ],
+)
+def test_a_pin_that_something_else_answers(visit: Visit, status: int, body: str, said: str) -> None:
+    """Only what certainly had no effect is called refused, and nothing done that the server did not say."""
+    visitor = visit("/status")
+    visitor.expect(status)
+    page = visitor.page
+    page.route("**/sources/active", lambda route: route.fulfill(status=status, body=body))
+
+    page.locator("#switch button").nth(1).click()
+    page.get_by_role("button", name="Yes, pin it").click()
+
+    expect(page.locator("#switched[data-kind=refused]")).to_have_text(said)

@@ -1,7 +1,8 @@
-"""The logged reason why a session ended: a session on a real socket, in a real engine.io server."""
+"""How a session ends, and the logged reason: on a real socket, in a real engine.io server."""
 
 from __future__ import annotations
 
+import gc
 import socket
 import struct
 
@@ -20,28 +21,25 @@ def closed(code: int) -> bytes:
     return Frame(Opcode.CLOSE, Close(code, "").serialize()).serialize(mask=True)
 
 
-@pytest.mark.parametrize(
-    ("said", "reason"),
-    [
-        (b"\x81\xff" + struct.pack("!Q", MAX_MESSAGE + 1) + b"mask", "message too big (1009)"),
-        (text("\x00nonsense"), "protocol error (1002)"),
-        (Frame(Opcode.TEXT, b"\xff").serialize(mask=True), "invalid frame payload data (1007)"),
-        (b"\xff\xff", "protocol error (1002)"),
-        (closed(4321), "closed (4321)"),
-        (closed(1000), "transport close"),
-        (closed(1001), "transport close"),
-        (Frame(Opcode.CLOSE, b"").serialize(mask=True), "transport close"),
-        (b"", "transport close"),
-        (text("1"), "client disconnect"),
-    ],
-    ids=[  # the frames' masks are random, so they cannot be ids
-        *("too long", "no packet", "no UTF-8", "reserved bits", "own code"),
-        *("normal", "going away", "without code", "broken off", "engine.io's close"),
-    ],
-)
-def test_the_reason_names_the_close_code_if_there_is_one(said: bytes, reason: str) -> None:
-    """A client whose message was too big can be told apart from one that left."""
-    harness, hub = Harness(), Hub()
+ENDS = {
+    "too long": (b"\x81\xff" + struct.pack("!Q", MAX_MESSAGE + 1) + b"mask", "message too big (1009)"),
+    "no packet": (text("\x00nonsense"), "protocol error (1002)"),
+    "no UTF-8": (Frame(Opcode.TEXT, b"\xff").serialize(mask=True), "invalid frame payload data (1007)"),
+    "reserved bits": (b"\xff\xff", "protocol error (1002)"),
+    "own code": (closed(4321), "closed (4321)"),
+    "normal": (closed(1000), "transport close"),
+    "going away": (closed(1001), "transport close"),
+    "without code": (Frame(Opcode.CLOSE, b"").serialize(mask=True), "transport close"),
+    "broken off": (b"", "transport close"),
+    "engine.io's close": (text("1"), "client disconnect"),
+}
+# The frames' masks are random, so they cannot be ids.
+ends = pytest.mark.parametrize(("said", "reason"), ENDS.values(), ids=ENDS)
+
+
+def live(harness: Harness, said: bytes) -> None:
+    """Open a session whose client says this, then hangs up."""
+    hub = Hub()
     connection = harness.session()
     connection.connected = False
     ours, client = socket.socketpair()
@@ -55,5 +53,28 @@ def test_the_reason_names_the_close_code_if_there_is_one(said: bytes, reason: st
             if not hub.turn():
                 break
         session.cut()
+    hub.pass_time()
+
+
+@ends
+def test_the_reason_names_the_close_code_if_there_is_one(said: bytes, reason: str) -> None:
+    """A client whose message was too big can be told apart from one that left."""
+    harness = Harness()
+
+    live(harness, said)
 
     assert harness.gone == [("a", reason)]
+
+
+@ends
+def test_a_session_that_ended_is_freed_at_once(said: bytes, reason: str) -> None:
+    """Nothing of it waits for the garbage collector: a gateway seldom looks at all of its objects."""
+    harness = Harness()
+    gc.collect()
+    gc.disable()
+    try:
+        live(harness, said)
+
+        assert gc.collect() == 0, reason
+    finally:
+        gc.enable()

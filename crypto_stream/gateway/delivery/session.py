@@ -238,10 +238,13 @@ class ViewerSession(WebSocket):
     def _transport_ended(self) -> None:
         if self._open:
             self._end(self.fault() or self._connection.server.reason.TRANSPORT_CLOSE)
+            self._connection = None  # its queue refers to us: avoid a reference cycle
         else:
             self._connection.upgrading = False  # the session continues by polling
 
     def _end(self, reason: str) -> None:
+        if self._connection is None:
+            return
         self._connection.close(wait=False, abort=True, reason=reason)
         self._forget()
 

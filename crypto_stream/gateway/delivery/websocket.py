@@ -127,6 +127,9 @@ class WebSocket(SocketWriter):
             self.shutdown(socket.SHUT_RDWR)
         self.close()
         self._notify_ended()
+        # Both refer to the protocol: avoid a reference cycle.
+        self._protocol.parser.close()
+        self._protocol.parser_exc = None
 
     def pause_reading(self, paused: bool) -> None:
         """Stop reading while the application is busy, or resume."""

@@ -126,6 +126,7 @@ class _Connection(WSGIHandler):  # type: ignore[misc]
     """One HTTP connection, which may become a WebSocket."""
 
     socket: Any
+    environ: Any
     rfile: Any
     _detached: Any = None
 
@@ -138,6 +139,7 @@ class _Connection(WSGIHandler):  # type: ignore[misc]
             super().handle()
         finally:
             self._intake.leave()  # in case of an error
+            self.environ = {}  # it refers to us: avoid a reference cycle
         if self._detached is not None:  # otherwise it stays open until garbage collection
             self._detached.close()
 

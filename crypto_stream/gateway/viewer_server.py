@@ -28,6 +28,7 @@ class ViewerPacket(Packet):  # type: ignore[misc]
     """The Socket.IO packet class of this server; the parameter `json` would change that of clients too."""
 
     json = Json
+    uses_binary_events = False  # we send none, so no data is searched for bytes
 
 
 class ViewerServer(SocketIO):  # type: ignore[misc]

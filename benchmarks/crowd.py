@@ -5,8 +5,9 @@ WebSocket), compress (offer permessage-deflate), small (so many of them keep lit
 stop reading).
 
 Each different frame is decoded once and looked at in full; every other viewer's frame is compared with it
-byte by byte. Each viewer's `seq` must grow. Prints {"ready": count}, then answers lines: `mark`, `halt N`
-(the first N stop reading), `resume`, `report LAST` (what the newest quotes must be).
+byte by byte. Each viewer's `seq` must grow. Prints {"ready": count, "took_s": seconds since the first began
+to connect}, then answers lines: `mark`, `halt N` (the first N stop reading), `resume`, `report LAST` (what
+the newest quotes must be).
 """
 
 from __future__ import annotations
@@ -296,8 +297,9 @@ def _at(ages: list[int], part: float) -> float | None:
 def main(wish: dict[str, Any]) -> None:
     """Connect, then answer the commands on standard input."""
     crowd = Crowd(wish)
+    began = time.monotonic()
     crowd.connect()
-    _say({"ready": len(crowd.viewers)})
+    _say({"ready": len(crowd.viewers), "took_s": time.monotonic() - began})
     crowd.watch(sys.stdin.fileno())
     heard = b""
     while True:

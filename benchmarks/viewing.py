@@ -21,13 +21,15 @@ _DRAIN_S = 20.0
 
 
 class Viewing:
-    """The viewers of one server."""
+    """The viewers of one server; all were ready `took_s` seconds after they began to connect."""
 
     def __init__(self, process: Process) -> None:
         """Wait until all are ready."""
         self._process = process
         self._watched = psutil.Process(process.pid)
-        self.count: int = json.loads(process.line(_READY_S))["ready"]
+        ready = json.loads(process.line(_READY_S))
+        self.count: int = ready["ready"]
+        self.took_s: float = ready["took_s"]
 
     def ask(self, line: str) -> dict[str, Any]:
         """Send one command (`mark`, `halt N`, `resume`, `report LAST`) and return the answer."""

@@ -150,5 +150,5 @@ def test_a_relay_that_never_ends_its_tls_greeting_is_given_up() -> None:
         dripping.start()
         relay = Relay("127.0.0.1", listener.getsockname()[1], tls=True)
         with pytest.raises(TimeoutError):
-            Connection(relay, make_context(relay), 0.25)
+            Connection(relay, make_context(relay))
         dripping.join()

@@ -20,11 +20,8 @@ _RECEIVE_BUFFER = 256 * 1024
 class Connection:
     """One open connection. One thread receives; any may send, and `close` wakes all."""
 
-    def __init__(self, relay: Relay, context: ssl.SSLContext | None, wait_s: float) -> None:
-        """Connect, with TLS if there is a `context`; `receive` returns after `wait_s` at the latest.
-
-        Raises OSError if that is impossible.
-        """
+    def __init__(self, relay: Relay, context: ssl.SSLContext | None) -> None:
+        """Connect, with TLS if there is a `context`; raise OSError if that is impossible."""
         self._socket = _connect(relay)
         try:
             self._tls = TlsLayer(context, relay.host) if context else None
@@ -35,11 +32,15 @@ class Connection:
         except BaseException:
             self._socket.close()
             raise
-        self._socket.settimeout(wait_s)
+        self._socket.settimeout(None)
         self._sender.settimeout(_SEND_S)
 
+    def set_patience(self, seconds: float | None) -> None:
+        """Let `receive` wait for so long at most; without this, or with None, for as long as it takes."""
+        self._socket.settimeout(seconds)
+
     def receive(self) -> bytes | None:
-        """Return some bytes, empty if none came in time; None once the relay has closed the connection."""
+        """Return some bytes, empty if none came in time; None once the connection has been closed."""
         try:
             data = self._socket.recv(_READ_BYTES)
         except TimeoutError:

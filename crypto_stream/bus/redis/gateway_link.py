@@ -27,9 +27,9 @@ from crypto_stream.bus.redis.membership import Membership, Terms
 from crypto_stream.bus.redis.protocol import (
     NOT_WELCOME,
     PING,
+    Message,
     Replies,
     Reply,
-    Subscribed,
     hello,
     is_welcome,
     publish,
@@ -41,7 +41,7 @@ from crypto_stream.errors import BusError
 
 # How often this gateway says that it is alive, and asks the relay for a sign of life.
 _BEAT_S = 0.5
-_WAIT_S = 0.25
+_LOOK_S = 0.125  # how often it looks whether the engine is silent
 _WELCOME_S = 2.0
 # The answer to a PING stands behind everything that waits for us, so its age is how far we are behind.
 _MAX_LAG_S = 2.5
@@ -70,9 +70,10 @@ class GatewayLink:
         self._unanswered: deque[float | None] = deque()  # the time of a PING, None for a PUBLISH
         self._topics: frozenset[bytes] = frozenset()
         self._replies = Replies()
-        self._beat_s = 0.0
         self._asked = True  # for a snapshot: joining brings one
-        self._connection = Connection(relay, context, _WAIT_S)
+        self._over = threading.Event()
+        self._trouble = "the relay has closed the connection"
+        self._connection = Connection(relay, context)
         try:
             self._listen(relay)
         except BaseException:
@@ -84,9 +85,11 @@ class GatewayLink:
         channels = subscribe(self._channels.state, self._channels.to(self.gateway))
         self._connection.send(hello(relay, "crypto-stream-gateway") + channels)
         deadline = time.monotonic() + _WELCOME_S
-        while time.monotonic() < deadline:
+        while (left_s := deadline - time.monotonic()) > 0:
+            self._connection.set_patience(left_s)
             for each in self._replies.feed(self._receive()):
                 if isinstance(each, Reply) and is_welcome(each.value):
+                    self._connection.set_patience(None)
                     return
                 raise BusError(NOT_WELCOME)
         raise BusError("the relay does not reply")
@@ -98,26 +101,59 @@ class GatewayLink:
 
         Always ends with OSError or BusError: also when the engine has been silent for `silence_s`.
         """
-        while True:
-            self._beat(replaces, time.monotonic())
-            data = self._receive()
-            now_s = time.monotonic()
-            messages: list[ToGateway] = []
-            for each in self._replies.feed(data):
-                if isinstance(each, Reply):
-                    self._replied(each.value, now_s)
-                elif isinstance(each, Subscribed):
-                    self.membership.subscribed(each.channel)
-                elif (body := self.membership.take(*each, now_s)) is not None:
+        keeper = threading.Thread(target=self._keep, args=(replaces, silence_s), daemon=True)
+        keeper.start()
+        try:
+            while True:
+                if messages := self._read():
+                    receive(messages)
+                self._ask()
+        finally:
+            self._over.set()
+            self._connection.shut_down()  # wakes the other thread if it is sending
+            keeper.join()
+
+    def _read(self) -> list[ToGateway]:
+        """Wait for data; return the messages that it completes."""
+        data = self._receive()
+        now_s = time.monotonic()
+        messages: list[ToGateway] = []
+        for each in self._replies.feed(data):
+            if isinstance(each, Message):
+                if (body := self.membership.take(*each, now_s)) is not None:
                     message = decode_to_gateway(body)
                     if isinstance(message, Answer):
                         self._answered(message)
                     else:
                         messages.append(message)
-            if messages:
-                receive(messages)
-            if self.membership.silent_s(now_s) > silence_s:
-                raise BusError(f"nothing was heard from the engine for {silence_s:g} s")
+            elif isinstance(each, Reply):
+                self._replied(each.value, now_s)
+            else:
+                self.membership.subscribed(each.channel)
+        return messages
+
+    def _keep(self, replaces: bytes, silence_s: float) -> None:
+        """Send heartbeats and look for silence until `run` ends; end it when something is wrong.
+
+        In a thread of its own, so that `run` reads without a timeout: eventlet keeps the timer of each read,
+        and wakes the process for it. Only silence that is found twice in a row counts, so that after a pause
+        of this process what has arrived meanwhile is read first.
+        """
+        silent, beat_s = False, 0.0
+        try:
+            while not self._over.is_set():
+                now_s = time.monotonic()
+                before, silent = silent, self.membership.silent_s(now_s) > silence_s
+                if before and silent:
+                    raise BusError(f"nothing was heard from the engine for {silence_s:g} s")
+                if now_s >= beat_s:
+                    beat_s = now_s + _BEAT_S
+                    self._beat(replaces, now_s)
+                self._over.wait(_LOOK_S)
+        except BusError as error:
+            self._trouble = str(error)
+        finally:
+            self._connection.shut_down()
 
     def send(self, message: ToEngine) -> None:
         """Send a message to the engine; raise BusError if it cannot be reached."""
@@ -152,29 +188,26 @@ class GatewayLink:
     def _receive(self) -> bytes:
         data = self._connection.receive()
         if data is None:
-            raise BusError("the relay has closed the connection")
+            raise BusError(self._trouble)
         return data
 
-    def _beat(self, replaces: bytes, now_s: float) -> None:
-        """Tell the engine that we are alive and what we need, regularly and when something is missing."""
-        membership = self.membership
-        if membership.whole:
+    def _ask(self) -> None:
+        """Ask for a snapshot, once, as soon as something is missing; heartbeats ask again."""
+        if self.membership.whole:
             self._asked = False
-        due = now_s >= self._beat_s
-        if not due and (membership.whole or self._asked):
-            return
-        if membership.stream is None:
-            self._publish(JOIN, replaces)
-        elif membership.whole:
-            self._publish(ALIVE)
-        else:
+        elif not self._asked:
             self._asked = True
             self._publish(ALIVE_PARTIAL)
-        if due:
-            self._beat_s = now_s + _BEAT_S
-            with self._sending:
-                self._unanswered.append(now_s)
-                self._write(PING)
+
+    def _beat(self, replaces: bytes, now_s: float) -> None:
+        """Tell the engine that we are alive and what we need, and ask the relay for a sign of life."""
+        if self.membership.stream is None:
+            self._publish(JOIN, replaces)
+        else:
+            self._publish(ALIVE if self.membership.whole else ALIVE_PARTIAL)
+        with self._sending:
+            self._unanswered.append(now_s)
+            self._write(PING)
 
     def _publish(self, kind: int, body: bytes = b"") -> None:
         with self._sending:

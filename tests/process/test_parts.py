@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -23,6 +24,9 @@ pytestmark = pytest.mark.timeout(180 * SCALE)
 
 SECRET = "sesame-opens"
 CONNECTED = "a relay of the bus is connected"
+LOST = "engine lost"
+# Longer than an engine may be silent with two relays; shorter than the engine keeps a silent gateway.
+_PAUSE_S = 3.0
 
 
 @pytest.fixture
@@ -112,6 +116,26 @@ async def test_gateways_are_restarted_and_stopped_without_an_engine(relays: Rela
 
         assert gateways.wait() == 0
         assert not live
+
+
+@pytest.mark.parametrize("server", ["eventlet", "gevent"])
+async def test_a_gateway_that_was_paused_does_not_call_the_engine_silent(
+    relays: Relays, tmp_path: Path, server: str
+) -> None:
+    """What arrived while the process was stopped is read first: it stays joined, and prices go on."""
+    with (
+        _part(tmp_path, relays, "engine", "--sources", "synthetic"),
+        _part(tmp_path, relays, "gateways", "--server", server) as gateways,
+    ):
+        client = Client(await address(gateways))
+        await until(lambda: _live(client), 20 * SCALE)
+        (pid,) = gateways.pids("gateway-1")
+        os.kill(pid, signal.SIGSTOP)
+        await asyncio.sleep(_PAUSE_S)
+        os.kill(pid, signal.SIGCONT)
+        await _moves(client)
+
+        assert LOST not in gateways.log
 
 
 async def test_an_engine_that_is_killed_comes_back(relays: Relays, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_a_checkout_has_the_folders_beside_the_package() -> None:
 def test_nothing_else_knows_where_anything_is() -> None:
     """What looks beside its own file, or names a checkout's environment, would fail in a wheel."""
     package = [*(ROOT / "crypto_stream").rglob("*.py"), *layout.HANDLERS.glob("*.py")]
-    sources = [*package, *layout.TEMPLATES.glob("*.html"), *(layout.STATIC / "js").glob("*.js")]
+    sources = [*package, *layout.TEMPLATES.glob("*.html"), *(layout.STATIC / "js").rglob("*.js")]
     found = {_name(path) for path in sources if _PLACES.search(path.read_text("utf-8"))}
 
     assert found == {"crypto_stream/layout.py"}

@@ -9,5 +9,5 @@ for (const link of document.querySelectorAll('#views a')) {
   if (link.getAttribute('data-view') === view) link.setAttribute('aria-current', 'page');
 }
 // Load only the requested view.
-if (view === 'venues') (await import('./venueview.js')).startVenueView();
-else (await import('./boardtable.js')).startTable();
+if (view === 'venues') (await import('./board/venueview.js')).startVenueView();
+else (await import('./board/boardtable.js')).startTable();

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { make, write } from './paint.js';
+import { make, write } from './page/paint.js';
 
 const METHODS = ['get', 'post', 'put', 'patch', 'delete'];
 

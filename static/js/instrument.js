@@ -4,21 +4,21 @@
  * @module
  */
 
-import { readAccount } from './account.js';
-import { ChangeList } from './changes.js';
-import { readChoice, startChoice } from './choice.js';
-import { compare, percent, position, subtract } from './decimal.js';
-import { announce, showBanner, showLink } from './link.js';
-import { Live } from './live.js';
-import { whenNear } from './near.js';
-import { Digits, shown as written } from './numbers.js';
-import { dim, flash, mark, node, painter, write, writeNumber } from './paint.js';
-import { startPicker } from './picker.js';
-import { VenueTable } from './venues.js';
-import { age, ARROWS, describeLink, direction, NOTHING, signed } from './format.js';
+import { readAccount } from './page/account.js';
+import { ChangeList } from './instrument/changes.js';
+import { readChoice, startChoice } from './instrument/choice.js';
+import { compare, percent, position, subtract } from './text/decimal.js';
+import { announce, showBanner, showLink } from './live/link.js';
+import { Live } from './live/live.js';
+import { whenNear } from './page/near.js';
+import { Digits, shown as written } from './text/numbers.js';
+import { dim, flash, mark, node, painter, write, writeNumber } from './page/paint.js';
+import { startPicker } from './page/picker.js';
+import { VenueTable } from './live/venues.js';
+import { age, ARROWS, describeLink, direction, NOTHING, signed } from './text/format.js';
 import { moment } from './zone.js';
 
-/** @typedef {import('./live.js').Quote} Quote */
+/** @typedef {import('./live/live.js').Quote} Quote */
 
 const main = node('main');
 const symbol = main.dataset.symbol ?? '';
@@ -34,17 +34,17 @@ const choice = readChoice(usual);
 if (!document.querySelector('[data-of]')) choice.of = '';
 /** @returns {string} the bars that the server is to send */
 const candles = () => (choice.of ? `${choice.of}:${choice.interval}` : choice.interval);
-/** @type {import('./chartpanel.js').ChartPanel | undefined} loaded after the first paint */
+/** @type {import('./instrument/chartpanel.js').ChartPanel | undefined} loaded after the first paint */
 let panel;
-/** @type {import('./ladder.js').Ladder | undefined} loaded when its place comes near the window */
+/** @type {import('./live/ladder.js').Ladder | undefined} loaded when its place comes near the window */
 let ladder;
 /** @type {Quote | undefined} as painted */
 let shown;
 /** @type {Quote | undefined} as recorded in the list of changes */
 let noted;
-/** @type {import('./live.js').Venues | null} */
+/** @type {import('./live/live.js').Venues | null} */
 let venues = null;
-/** @type {import('./format.js').Direction} */
+/** @type {import('./text/format.js').Direction} */
 let way = 'same';
 let refusal = '';
 
@@ -226,7 +226,7 @@ requestAnimationFrame(() => setTimeout(showChart));
 const book = document.getElementById('ladder');
 if (book) {
   whenNear(book, async () => {
-    const { Ladder } = await import('./ladder.js');
+    const { Ladder } = await import('./live/ladder.js');
     ladder = new Ladder(digits, (seen) => live.resubscribe({ topics: seen ? ['depth'] : [] }));
   });
 }
@@ -234,14 +234,14 @@ if (book) {
 /** Load the chart, then mark the trades of this browser's account in it, if it has one. */
 async function showChart() {
   try {
-    panel = new (await import('./chartpanel.js')).ChartPanel(symbol, choice, digits);
+    panel = new (await import('./instrument/chartpanel.js')).ChartPanel(symbol, choice, digits);
     repaint();
   } catch {
     write(node('chart-note'), 'The chart could not be loaded. Reload the page.');
     return;
   }
   const account = readAccount();
-  if (account) (await import('./owntrades.js')).followTrades(symbol, account, (trades) => panel?.own(trades));
+  if (account) (await import('./instrument/owntrades.js')).followTrades(symbol, account, (trades) => panel?.own(trades));
 }
 setInterval(paintAge, 100);
 setInterval(paintTitle, 1_000);

@@ -4,13 +4,13 @@
  * @module
  */
 
-import { Admin } from './admin.js';
-import { BoardStatus } from './boardstatus.js';
-import { Filter } from './filter.js';
-import { asSentence } from './format.js';
-import { Live } from './live.js';
-import { PairList } from './pairlist.js';
-import { mark, node, painter, write } from './paint.js';
+import { Admin } from './admin/admin.js';
+import { BoardStatus } from './live/boardstatus.js';
+import { Filter } from './page/filter.js';
+import { asSentence } from './text/format.js';
+import { Live } from './live/live.js';
+import { PairList } from './admin/pairlist.js';
+import { mark, node, painter, write } from './page/paint.js';
 
 /** @typedef {{add: string[], remove: string[]}} Change */
 
@@ -50,7 +50,7 @@ function outcome({ added, removed, left_out: without }) {
   return parts.filter(Boolean).join(' ') || 'All of them were there already.';
 }
 
-/** @param {import('./admin.js').Outcome} said @returns {string} */
+/** @param {import('./admin/admin.js').Outcome} said @returns {string} */
 function failure({ refused, code, why }) {
   if (!refused) return `${asSentence(why)} It may have been done: see the list below before you try again.`;
   const misspelt = code === 'unknown_instrument' && wanted.add.length;

@@ -4,18 +4,18 @@
  * @module
  */
 
-import { BoardStatus } from './boardstatus.js';
-import { compare, multiply, percent, subtract } from './decimal.js';
-import { direction, NOTHING, signed } from './format.js';
-import { Live } from './live.js';
-import { Digits } from './numbers.js';
-import { make, mark, node, painter, write, writeNumber } from './paint.js';
-import { reloadIfOthers } from './reload.js';
+import { BoardStatus } from './live/boardstatus.js';
+import { compare, multiply, percent, subtract } from './text/decimal.js';
+import { direction, NOTHING, signed } from './text/format.js';
+import { Live } from './live/live.js';
+import { Digits } from './text/numbers.js';
+import { make, mark, node, painter, write, writeNumber } from './page/paint.js';
+import { reloadIfOthers } from './page/reload.js';
 
-/** @typedef {import('./live.js').Best} Best */
-/** @typedef {import('./live.js').BestSide} BestSide */
-/** @typedef {import('./live.js').Index} Index */
-/** @typedef {import('./live.js').Venues} Venues */
+/** @typedef {import('./live/live.js').Best} Best */
+/** @typedef {import('./live/live.js').BestSide} BestSide */
+/** @typedef {import('./live/live.js').Index} Index */
+/** @typedef {import('./live/live.js').Venues} Venues */
 /** @typedef {{key: string, market: Market, venue: string, price: string | null, spread: string | null, premium: string | null, stale: boolean, note: string}} Premium */
 
 /** The order of the premiums changes no more often than this, so that they can be read. */

@@ -4,24 +4,24 @@
  * @module
  */
 
-import { startAccount } from './accountbox.js';
-import { getParam } from './urlstate.js';
-import { Cancelling } from './cancelling.js';
-import { announce, showBanner, showLink, showTitle } from './link.js';
-import { Live } from './live.js';
-import { OrderError, OrderLink, ORDERS, TRADES } from './orderlink.js';
-import { Orders } from './ordermodel.js';
-import { words } from './orderrow.js';
-import { OrderTable } from './ordertable.js';
-import { whenNear } from './near.js';
-import { Digits } from './numbers.js';
-import { node, painter, write } from './paint.js';
-import { reloadIfOthers } from './reload.js';
-import { fold } from './search.js';
-import { Ticket } from './ticket.js';
-import { describeLink } from './format.js';
+import { startAccount } from './orders/accountbox.js';
+import { getParam } from './page/urlstate.js';
+import { Cancelling } from './orders/cancelling.js';
+import { announce, showBanner, showLink, showTitle } from './live/link.js';
+import { Live } from './live/live.js';
+import { OrderError, OrderLink, ORDERS, TRADES } from './orders/orderlink.js';
+import { Orders } from './orders/ordermodel.js';
+import { words } from './orders/orderrow.js';
+import { OrderTable } from './orders/ordertable.js';
+import { whenNear } from './page/near.js';
+import { Digits } from './text/numbers.js';
+import { node, painter, write } from './page/paint.js';
+import { reloadIfOthers } from './page/reload.js';
+import { fold } from './text/search.js';
+import { Ticket } from './orders/ticket.js';
+import { describeLink } from './text/format.js';
 
-/** @typedef {import('./positions.js').Instrument} Instrument */
+/** @typedef {import('./orders/positions.js').Instrument} Instrument */
 
 /** A failed request is repeated after this. */
 const RETRY_MS = 2_000;
@@ -42,9 +42,9 @@ const describe = (/** @type {{instrument: string}} */ { instrument }) =>
 const first = (instruments.get(fold(getParam('instrument'))) ?? instruments.values().next().value)?.symbol ?? '';
 
 const orders = new Orders();
-/** @type {import('./positions.js').PositionTable | undefined} loaded with the first position */
+/** @type {import('./orders/positions.js').PositionTable | undefined} loaded with the first position */
 let positions;
-/** @type {import('./ladder.js').Ladder | undefined} loaded when its place comes near the window */
+/** @type {import('./live/ladder.js').Ladder | undefined} loaded when its place comes near the window */
 let ladder;
 /** the symbol that the order book is of */
 let booked = '';
@@ -179,7 +179,7 @@ function askPositions() {
     const answer = await link.request(TRADES, {}).catch(() => null);
     if (!answer) return;
     if (answer.positions.length && !positions) {
-      const { PositionTable } = await import('./positions.js');
+      const { PositionTable } = await import('./orders/positions.js');
       positions = new PositionTable(node('positions'), node('no-positions'), instruments);
     }
     positions?.update(answer.positions);
@@ -188,7 +188,7 @@ function askPositions() {
   }, POSITIONS_MS);
 }
 
-/** Apply a report, and announce what it means. @param {import('./orderlink.js').Report} report */
+/** Apply a report, and announce what it means. @param {import('./orders/orderlink.js').Report} report */
 function onReport(report) {
   const order = orders.report(report);
   table.refresh();
@@ -226,7 +226,7 @@ function follow() {
 let book;
 
 async function loadLadder() {
-  const { Ladder } = await import('./ladder.js');
+  const { Ladder } = await import('./live/ladder.js');
   book = new Live(
     { symbols: [ticket.symbol], interval_ms: 250, delta: true, candles: null, topics: [] },
     {

@@ -4,22 +4,22 @@
  * @module
  */
 
-import { gateways, samples } from './prometheus.js';
-import { announce, showBanner, showLink, showTitle } from './link.js';
-import { Live } from './live.js';
-import { make, mark, node, painter, write } from './paint.js';
-import { SourceCards } from './sourcecards.js';
-import { Switcher } from './switcher.js';
-import { Timeline } from './timeline.js';
-import { describeLink, NOTHING } from './format.js';
+import { gateways, samples } from './admin/prometheus.js';
+import { announce, showBanner, showLink, showTitle } from './live/link.js';
+import { Live } from './live/live.js';
+import { make, mark, node, painter, write } from './page/paint.js';
+import { SourceCards } from './admin/sourcecards.js';
+import { Switcher } from './admin/switcher.js';
+import { Timeline } from './admin/timeline.js';
+import { describeLink, NOTHING } from './text/format.js';
 import { when, zone } from './zone.js';
 
 /**
  * @typedef {{reachable: boolean, epoch: string | null, seq: number, lag_ms: number | null, quotes: number, quotes_live: number,
  *   history_trouble: string | null, orders_trouble: string | null}} Engine
- * @typedef {{time: number, verdict: import('./live.js').Verdict, engine: Engine, pinned: string | null,
- *   sources: import('./sourcecards.js').Source[], switches: import('./live.js').Switch[], switches_since: number,
- *   starts: import('./timeline.js').Start[]}} SystemState all as of one moment
+ * @typedef {{time: number, verdict: import('./live/live.js').Verdict, engine: Engine, pinned: string | null,
+ *   sources: import('./admin/sourcecards.js').Source[], switches: import('./live/live.js').Switch[], switches_since: number,
+ *   starts: import('./admin/timeline.js').Start[]}} SystemState all as of one moment
  */
 
 /** How often the sources and the gateways are fetched. */

@@ -49,4 +49,4 @@ export function when(ms) {
 for (const place of document.querySelectorAll('[data-zone]')) place.textContent = zone();
 const choice = document.getElementById('zone');
 if (choice) choice.hidden = false;
-choice?.addEventListener('click', async () => (await import('./zonechoice.js')).keepZone(KEY, local ? 'utc' : 'local'));
+choice?.addEventListener('click', async () => (await import('./page/zonechoice.js')).keepZone(KEY, local ? 'utc' : 'local'));

@@ -1,4 +1,4 @@
-"""Merging history and live bars: `bars.js`, run in the browser."""
+"""Merging history and live bars: `instrument/bars.js`, run in the browser."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Visit = Callable[..., Visitor]
 Json = dict[str, Any]
 
 _STEPS = """async (steps) => {
-    const { Bars } = await import('/static/js/bars.js');
+    const { Bars } = await import('/static/js/instrument/bars.js');
     const bars = new Bars();
     const told = steps.map(([name, given]) => {
         const fresh = bars[name](given);
@@ -29,7 +29,7 @@ _STEPS = """async (steps) => {
     return JSON.stringify({ told, times, closes, gaps, older, empty: bars.emptyPlaces() });
 }"""
 _FOLLOW = """async (steps) => {
-    const { Bars } = await import('/static/js/bars.js');
+    const { Bars } = await import('/static/js/instrument/bars.js');
     const bars = new Bars();
     bars.begin(steps[0].page);
     let pages = 0;
@@ -230,7 +230,7 @@ def test_end_of_a_gap_is_requested(visit: Visit) -> None:
 def test_live_bars_held_are_bounded(visit: Visit) -> None:
     """A bounded number of live bars is held; older ones can be fetched again."""
     script = """async ([page, live]) => {
-        const { Bars } = await import('/static/js/bars.js');
+        const { Bars } = await import('/static/js/instrument/bars.js');
         const bars = new Bars();
         bars.begin(page);
         let most = 0;

@@ -24,7 +24,7 @@ LAST = 1_700_000_040_000  # its begin
 def _run(visit: Callable[..., Visitor], body: str, *given: Any) -> Any:
     """Run code with the module `sparks` in a page."""
     script = f"""async (given) => {{
-        const sparks = await import('/static/js/sparks.js');
+        const sparks = await import('/static/js/board/sparks.js');
         return JSON.stringify((() => {{ {body} }})());
     }}"""
     return json.loads(visit("/docs").page.evaluate(script, list(given)))

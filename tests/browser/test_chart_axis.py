@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 
 # A chart of its own with known bars; what is written on its axis is read where it is drawn.
 _CHART = """async (step) => {
-    const { Chart } = await import('/static/js/chart.js');
+    const { Chart } = await import('/static/js/instrument/chart.js');
     window.texts = new Map();
     const fill = CanvasRenderingContext2D.prototype.fillText;
     CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {

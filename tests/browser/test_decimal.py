@@ -42,7 +42,7 @@ def _numbers() -> list[str]:
 
 def _ask(visit: Callable[..., Visitor], name: str, calls: list[Any]) -> Any:
     script = """async ([name, calls]) => {
-        const module = await import('/static/js/decimal.js');
+        const module = await import('/static/js/text/decimal.js');
         return JSON.stringify(calls.map((given) => module[name](...given)));
     }"""
     return json.loads(visit("/docs").page.evaluate(script, [name, calls]))

@@ -39,7 +39,7 @@ def test_the_theme_reaches_other_tabs(visit: Callable[..., Visitor]) -> None:
 def test_switches_of_the_source_are_found(visit: Callable[..., Visitor]) -> None:
     """Each switch is found once, at the bar in which the new source began to serve."""
     sources = ["binance", "binance", "binance+okx", "okx", "okx", "binance", "binance+okx", "binance"]
-    script = """async (sources) => (await import('/static/js/bars.js')).switches(
+    script = """async (sources) => (await import('/static/js/instrument/bars.js')).switches(
         sources.map((source, time) => ({ time, source })))"""
     found = visit("/docs").page.evaluate(script, sources)
 

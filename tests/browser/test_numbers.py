@@ -44,15 +44,15 @@ def run(visit: Visit, module: str, call: str, given: Any) -> Any:
 )
 def test_shown(visit: Visit, text: str, digits: int, expected: str) -> None:
     """Digits that say something are never cut off."""
-    assert run(visit, "numbers", "m.shown(...given)", [text, digits]) == expected
+    assert run(visit, "text/numbers", "m.shown(...given)", [text, digits]) == expected
 
 
 def test_an_axis_has_the_digits_of_the_prices(visit: Visit) -> None:
     """Some venues write small prices with an exponent; zeros at the end count for nothing."""
     bars = [{"close": close} for close in ("9.121E-7", "0.00000100", "1.16538E8")]
 
-    assert run(visit, "axis", "m.digitsOf(given)", bars) == 10
-    assert run(visit, "axis", "m.digitsOf(given)", bars[1:]) == 6
+    assert run(visit, "instrument/axis", "m.digitsOf(given)", bars) == 10
+    assert run(visit, "instrument/axis", "m.digitsOf(given)", bars[1:]) == 6
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_comma_is_understood_where_it_can_mean_one_thing_only(
     visit: Visit, typed: str, meant: str | None
 ) -> None:
     """Null where the number could be two; what is no number stays as typed."""
-    assert run(visit, "numberinput", "m.canonical(given)", typed) == meant
+    assert run(visit, "orders/numberinput", "m.canonical(given)", typed) == meant
 
 
 def test_digits_do_not_flicker(live: Callable[..., Page]) -> None:
@@ -198,7 +198,7 @@ def test_fall_of_the_day_is_never_shown_as_a_rise(
     page = visit("/").page
     shown = page.evaluate(
         """async (quote) => {
-            const { Row } = await import('/static/js/row.js');
+            const { Row } = await import('/static/js/board/row.js');
             const place = document.createElement('tbody');
             place.append(document.querySelector('tr[data-symbol=btcusdt]').cloneNode(true));
             const row = new Row(place.firstChild, 0);

@@ -74,9 +74,9 @@ def test_products_are_exact(visit: Visit) -> None:
     ]
     calls = [*pairs, ["0.1", "0.2"], ["-0", "5"], ["1e-8", "1e3"]]
 
-    found = _run(visit, "decimal", "return given[0].map((pair) => m.multiply(...pair));", calls)
+    found = _run(visit, "text/decimal", "return given[0].map((pair) => m.multiply(...pair));", calls)
     nothing = _run(
-        visit, "decimal", "return [m.multiply(null, '1'), m.multiply('1', 'x'), m.multiply('', '')];"
+        visit, "text/decimal", "return [m.multiply(null, '1'), m.multiply('1', 'x'), m.multiply('', '')];"
     )
 
     with localcontext() as context:
@@ -101,7 +101,10 @@ def test_profit_is_exact_and_unknown_where_the_quote_tells_nothing(visit: Visit)
     calls += [[short, odd], [position, book | {"stale": True}]]
 
     found = _run(
-        visit, "positions", "return given[0].map(([a, b]) => m.markToMarket(a, b ?? undefined));", calls
+        visit,
+        "orders/positions",
+        "return given[0].map(([a, b]) => m.markToMarket(a, b ?? undefined));",
+        calls,
     )
 
     exact = Decimal("6.5") * Decimal("87.013") - (Decimal("913.2345") - Decimal("348.01"))
@@ -135,7 +138,7 @@ def test_an_order_never_goes_back(visit: Visit) -> None:
     traded = _report("a", 1, "trade", cum_amount="4", leaves_amount="6")
     filled = _report("a", 2, "trade", cum_amount="10", leaves_amount="0")
 
-    order, count = _run(visit, "ordermodel", body, old, traded, filled)
+    order, count = _run(visit, "orders/ordermodel", body, old, traded, filled)
 
     assert (order["status"], order["cum_amount"], order["creation_time"]) == (2, "10", 1_700_000_000_000)
     assert count == 2
@@ -154,7 +157,7 @@ def test_a_list_takes_away_what_is_no_longer_there(visit: Visit) -> None:
     """
     new = _report("new", 1, "new", change_time=1_700_000_000_500)
 
-    left = _run(visit, "ordermodel", body, [_order("gone"), _order("kept")], new, [_order("kept")])
+    left = _run(visit, "orders/ordermodel", body, [_order("gone"), _order("kept")], new, [_order("kept")])
 
     assert left == ["new", "kept"]
 
@@ -175,7 +178,7 @@ def test_order_of_thousands(visit: Visit) -> None:
     """
     ways = [["amount", False], ["amount", True], ["price", False], ["price", True]]
 
-    up, down, cheap, dear = _run(visit, "ordermodel", body, made, ways)
+    up, down, cheap, dear = _run(visit, "orders/ordermodel", body, made, ways)
 
     by_amount = sorted(range(5_000), key=lambda n: Decimal(amounts[n]))
     assert up == [f"o{n}" for n in by_amount]
@@ -189,7 +192,7 @@ def test_csv_is_read_back_as_it_was(visit: Visit) -> None:
     """Quotes, commas and line ends inside a value survive; times are ISO, numbers exact."""
     order = _order("a", client_order_id='x,"y"\r\nz', amount="0.000000000000000001", side=2, status=4)
 
-    text = _run(visit, "ordercsv", "return m.csv(given[0]);", [order, _order("b", creation_time=None)])
+    text = _run(visit, "orders/ordercsv", "return m.csv(given[0]);", [order, _order("b", creation_time=None)])
     first, second = csv.DictReader(io.StringIO(text, newline=""))
 
     assert first["client_order_id"] == order["client_order_id"]
@@ -201,7 +204,7 @@ def test_csv_is_read_back_as_it_was(visit: Visit) -> None:
 @pytest.mark.parametrize("name", ["=1+1", '=HYPERLINK("x")', "+1", "-cmd", "@SUM(A1)", "\t=1"])
 def test_csv_holds_no_formula_of_a_client(visit: Visit, name: str) -> None:
     """An order's name is whatever its client wrote; a spreadsheet must not run it."""
-    text = _run(visit, "ordercsv", "return m.csv(given[0]);", [_order("a", client_order_id=name)])
+    text = _run(visit, "orders/ordercsv", "return m.csv(given[0]);", [_order("a", client_order_id=name)])
     (row,) = csv.DictReader(io.StringIO(text, newline=""))
 
     assert row["client_order_id"] == f"'{name}"
@@ -217,7 +220,7 @@ def test_marks_stand_at_their_bars(visit: Visit) -> None:
         )
     ]
 
-    marks = _run(visit, "trades", "return m.marksOf(...given);", trades, places)
+    marks = _run(visit, "instrument/trades", "return m.marksOf(...given);", trades, places)
 
     assert marks == [
         {"time": 60_000, "side": 1, "text": "2 buys"},
@@ -231,7 +234,7 @@ def test_ids_are_random_uuids(visit: Visit) -> None:
     """They need no secure context, and no two are alike."""
     body = "return Array.from({ length: 1000 }, () => m.makeId());"
 
-    found = _run(visit, "uuid", body)
+    found = _run(visit, "orders/uuid", body)
 
     assert len(set(found)) == 1_000
     assert all(one[14] == "4" and one[19] in "89ab" and len(one) == 36 for one in found)

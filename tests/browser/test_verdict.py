@@ -78,6 +78,6 @@ def test_some_dark_pairs_are_counted(live: Callable[..., Page]) -> None:
     """Where some pairs have no live price the badge counts the live ones, and its title names the others."""
     page = live("/")
     verdict = {"state": "partly", "live": 2, "total": 3, "real": True, "dark": ["ethusdt"], "pinned": None}
-    script = "async (verdict) => (await import('/static/js/format.js')).describeLink('live', verdict)"
+    script = "async (verdict) => (await import('/static/js/text/format.js')).describeLink('live', verdict)"
 
     assert page.evaluate(script, verdict) == ["2 of 3 live", "No live price for ethusdt."]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 import socket
 import struct
+from collections.abc import Callable
 
 import pytest
 from websockets.frames import Close, Frame, Opcode
 
+from crypto_stream.gateway.delivery.bounds import Bounds
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.session import ViewerSession
 from tests.gateway.raw import text
@@ -37,14 +39,14 @@ ENDS = {
 ends = pytest.mark.parametrize(("said", "reason"), ENDS.values(), ids=ENDS)
 
 
-def live(harness: Harness, said: bytes) -> None:
+def live(harness: Harness, said: bytes, bounds: Bounds) -> None:
     """Open a session whose client says this, then hangs up."""
     hub = Hub()
     connection = harness.session()
     connection.connected = False
     ours, client = socket.socketpair()
     with client:
-        session = ViewerSession(ours.detach(), hub, [], bounds(), connection, DeliveryMetrics(), lambda: None)
+        session = ViewerSession(ours.detach(), hub, [], bounds, connection, DeliveryMetrics(), lambda: None)
         session.begin(b"")
         session.start()
         client.sendall(said)
@@ -61,7 +63,7 @@ def test_the_reason_names_the_close_code_if_there_is_one(said: bytes, reason: st
     """A client whose message was too big can be told apart from one that left."""
     harness = Harness()
 
-    live(harness, said)
+    live(harness, said, bounds())
 
     assert harness.gone == [("a", reason)]
 
@@ -73,8 +75,19 @@ def test_a_session_that_ended_is_freed_at_once(said: bytes, reason: str) -> None
     gc.collect()
     gc.disable()
     try:
-        live(harness, said)
+        live(harness, said, bounds())
 
         assert gc.collect() == 0, reason
     finally:
         gc.enable()
+
+
+def test_a_refused_packet_does_not_hide_that_the_client_has_gone() -> None:
+    """Both wait to be handled; after the refusal the session ends at once, not with its ping timeout."""
+    harness = Harness()
+    waiting: list[Callable[[], None]] = []
+    live(harness, text("5") + closed(1000), bounds(waiting.append))
+    for run in waiting:
+        run()
+
+    assert harness.gone == [("a", "transport close")]

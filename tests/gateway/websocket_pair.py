@@ -20,9 +20,9 @@ from crypto_stream.gateway.delivery.websocket import WebSocket
 MAX_MESSAGE = 64 * 1024
 
 
-def bounds() -> Bounds:
-    """Make bounds for one connection; queued tasks run at once."""
-    return Bounds(MAX_MESSAGE, PartialMessages(), RoundRobin(lambda run: run(), lambda: None))
+def bounds(spawn: Callable[[Callable[[], None]], None] = lambda run: run()) -> Bounds:
+    """Make bounds for one connection; queued tasks run at once, or when what `spawn` is given is called."""
+    return Bounds(MAX_MESSAGE, PartialMessages(), RoundRobin(spawn, lambda: None))
 
 
 class Hub:

@@ -146,7 +146,7 @@ class ViewerSession(WebSocket):
         self._counters.refused_packets[error.kind] += 1
         for packet in self._queue:
             self._count_bytes(packet, -1)
-        self._queue.clear()
+        self._queue[:] = [packet for packet in self._queue if packet is None]  # the client has gone
         self.end(error.close_code, str(error))
 
     def ended(self) -> None:

@@ -1,13 +1,11 @@
 """Thousands of minimal viewers in one process and one epoll loop: `python -m benchmarks.crowd JSON`.
 
 JSON: port, count, subscription (null: the server sends without being asked), socketio (false: a bare
-WebSocket), compress (offer permessage-deflate), small (so many of them keep little in the kernel: they will
-stop reading).
+WebSocket), compress (offer permessage-deflate), small (keep little in the kernel: many will stop reading).
 
 Each different frame is decoded once and looked at in full; every other viewer's frame is compared with it
-byte by byte. Each viewer's `seq` must grow. Prints {"ready": count, "took_s": seconds since the first began
-to connect}, then answers lines: `mark`, `halt N` (the first N stop reading), `resume`, `report LAST` (what
-the newest quotes must be).
+byte by byte. Each viewer's `seq` must grow. Prints {"ready": count, "took_s": seconds to connect them}, then
+answers lines: `mark`, `halt N` (the first N stop reading), `resume`, `report LAST` (the newest quotes).
 """
 
 from __future__ import annotations

@@ -163,13 +163,13 @@ def watch(**owner: Any) -> int:
     from crypto_stream.cli import order_lines
 
     async def work(orders: OrderClient) -> int:
+        click.echo("Watching your orders; press Ctrl-C to stop.", err=True)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_report_disconnects(orders))
             async for report in orders.reports():
                 click.echo(order_lines.event(report))
         return 0
 
-    click.echo("Watching your orders; press Ctrl-C to stop.", err=True)
     try:
         return _run(work, **owner)
     except KeyboardInterrupt:

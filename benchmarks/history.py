@@ -94,9 +94,8 @@ def _writing(seconds: float) -> Row:
     with tempfile.TemporaryDirectory(prefix="history-") as place:
         history = open_history(Settings(data_dir=Path(place)), _SYMBOLS, EngineClock(MachineClocks()))
         used = asyncio.run(_drive(history, seconds))
-        late = sum(series.late for series in history.series.values())
-        if late or history.writer.trouble:
-            raise RuntimeError(f"{late} trades came late, trouble {history.writer.trouble}")
+        if history.late_trades or history.writer.trouble:
+            raise RuntimeError(f"{history.late_trades} trades came late, trouble {history.writer.trouble}")
     return used
 
 

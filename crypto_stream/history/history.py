@@ -65,7 +65,7 @@ class History:
     @property
     def late_trades(self) -> int:
         """The number of trades in this run whose bar was already closed."""
-        return sum(series.late for series in self.series.values()) + self.recorder.late_of_removed
+        return self.recorder.late_trades
 
     @property
     def trouble(self) -> str | None:

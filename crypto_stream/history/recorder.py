@@ -54,7 +54,7 @@ class Recorder:
     ) -> None:
         self.series = {symbol: Series() for symbol in symbols}
         self.synthetic = {symbol for symbol in self.series if is_synthetic(symbol)}
-        self.late_of_removed = 0
+        self.late_trades = 0  # whose bar was already closed
         self.last_bars: dict[str, Bar] = {}  # of the previous run
         self.closed: list[Callable[[str, Closed], None]] = []
         self.unwritten: list[StoredBar] = []
@@ -175,7 +175,6 @@ class Recorder:
         """
         series = self.series[symbol]
         self._close(symbol, series.tick(now_ns))
-        self.late_of_removed += series.late
         del self.series[symbol]
         self._due.discard(symbol)
         self.recent.remove(symbol)
@@ -201,7 +200,7 @@ class Recorder:
     def _take_late(self, source: str, trade: Trade, now_ns: int) -> bool:
         """Handle a trade older than the closed bars: it is late, unless those are in the future."""
         series = self.series[trade.symbol]
-        series.late += 1
+        self.late_trades += 1
         deferred = self.late.add(DeferredTrade(source, trade, now_ns), series.floor, self._clock.now_ms())
         if deferred:
             self._rewind(trade.symbol, deferred, now_ns)
@@ -213,7 +212,7 @@ class Recorder:
         Those bars are set aside if a venue confirms the present time; otherwise they remain.
         """
         at = start(min(each.trade.time or 0 for each in deferred), INTERVALS["1s"])
-        late = self.series[symbol].late - len(deferred)
+        self.late_trades -= len(deferred)
         if self._clock.confirmed:
             self.unwritten = [
                 each
@@ -222,7 +221,6 @@ class Recorder:
             ]
             self._outages.discard_after(symbol, at, bars=True)
         self.series[symbol] = Series()
-        self.series[symbol].late = late
         self.restore(symbol, at, now_ns)
         self._rewound.append(symbol)
         for each in deferred:

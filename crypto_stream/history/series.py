@@ -28,7 +28,7 @@ class Series:
 
     Trades form one-second bars, by the venue's time; longer bars are folded from those. A bar closes with the
     first trade of a later one, or 1 s after its end; the venue's clock is assumed to run on from its newest
-    trade. A trade for a closed bar is ignored, and counted in `late`.
+    trade. A trade for a closed bar is ignored.
     """
 
     __slots__ = (
@@ -39,12 +39,10 @@ class Series:
         "_newest",
         "_next_end",
         "_second",
-        "late",
         "previous",
     )
 
     def __init__(self) -> None:
-        self.late = 0
         self.previous: dict[str, int] = {}  # interval → time of the newest closed bar
         self._second: Fold | None = None
         self._longer: dict[str, Fold] = {}
@@ -112,7 +110,6 @@ class Series:
         if time is None:
             return []
         if time < self.floor:
-            self.late += 1
             return []
         closed: list[Closed] = []
         if self._second is None or time >= self._second.time + _SECOND:

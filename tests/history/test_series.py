@@ -128,7 +128,7 @@ def test_a_bar_closes_at_the_first_trade_of_a_later_one() -> None:
 
 
 @pytest.mark.parametrize("late", [9_999, 10_000, 10_999])
-def test_a_late_trade_is_counted_and_changes_nothing(late: int) -> None:
+def test_a_late_trade_changes_nothing(late: int) -> None:
     """A closed bar never changes."""
     series = Series()
     series.trade(trade(10_500, "5"), "binance", 0)
@@ -136,7 +136,6 @@ def test_a_late_trade_is_counted_and_changes_nothing(late: int) -> None:
     before = {interval: series.live(interval) for interval in INTERVALS}
 
     assert series.trade(trade(late, "999"), "binance", 0) == []
-    assert series.late == 1
     assert {interval: series.live(interval) for interval in INTERVALS} == before
 
 
@@ -155,7 +154,7 @@ def test_trades_within_a_second_may_come_out_of_order() -> None:
 
     live = series.live("1s")
     assert live is not None
-    assert (live.close, live.trades, series.late) == ("6", 2, 0)
+    assert (live.close, live.trades) == ("6", 2)
 
 
 def test_what_was_closed_before_a_restart_stays_closed() -> None:
@@ -164,7 +163,7 @@ def test_what_was_closed_before_a_restart_stays_closed() -> None:
     series.restore({"1h": [], "1m": [], "1s": [Bar(10_000, "5", "5", "5", "5", None, 1, "binance")]}, 0)
 
     assert series.trade(trade(10_500, "6"), "binance", 0) == []
-    assert series.late == 1
+    assert series.live("1s") is None
 
 
 def test_an_open_minute_of_the_previous_run_closes_by_the_time_of_this_run() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -67,6 +68,7 @@ async def test_a_full_connection_is_followed_by_another_one() -> None:
         assert len(binance.clients) == 3
         assert source.carries == {"ethusdt", "xrpusdt", "solusdt", "adausdt", "dotusdt"}
         assert source.room == 1
+        assert source.status(time.monotonic_ns(), pin=None, serving=5).real == 5
         assert feed.state("binance") == "live"
         assert binance.violations == []
 

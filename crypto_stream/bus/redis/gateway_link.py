@@ -41,7 +41,8 @@ from crypto_stream.errors import BusError
 
 # How often this gateway says that it is alive, and asks the relay for a sign of life.
 _BEAT_S = 0.5
-_LOOK_S = 0.125  # how often it looks whether the engine is silent
+# What has arrived is read within this time.
+_MOMENT_S = 0.05
 _WELCOME_S = 2.0
 # The answer to a PING stands behind everything that waits for us, so its age is how far we are behind.
 _MAX_LAG_S = 2.5
@@ -136,20 +137,21 @@ class GatewayLink:
         """Send heartbeats and look for silence until `run` ends; end it when something is wrong.
 
         In a thread of its own, so that `run` reads without a timeout: eventlet keeps the timer of each read,
-        and wakes the process for it. Only silence that is found twice in a row counts, so that after a pause
-        of this process what has arrived meanwhile is read first.
+        and wakes the process for it. Silence ends it only if it lasts a moment longer: after a pause of this
+        process what has arrived meanwhile is read first.
         """
         silent, beat_s = False, 0.0
         try:
             while not self._over.is_set():
                 now_s = time.monotonic()
-                before, silent = silent, self.membership.silent_s(now_s) > silence_s
-                if before and silent:
-                    raise BusError(f"nothing was heard from the engine for {silence_s:g} s")
                 if now_s >= beat_s:
                     beat_s = now_s + _BEAT_S
                     self._beat(replaces, now_s)
-                self._over.wait(_LOOK_S)
+                left_s = silence_s - self.membership.silent_s(now_s)
+                if left_s <= 0 and silent:
+                    raise BusError(f"nothing was heard from the engine for {silence_s:g} s")
+                silent = left_s <= 0
+                self._over.wait(_MOMENT_S if silent else min(left_s, beat_s - now_s))
         except BusError as error:
             self._trouble = str(error)
         finally:

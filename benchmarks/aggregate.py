@@ -5,9 +5,9 @@ The engine is on the first core; fake venues, gateway and supervisor are on the 
 - 15 venues with 200 pairs each, all connected: CPU of the engine, per frame and as the share of a core at the
   rate that the venues reach, and at the aim of 20,000 frames a second;
 - 2,000 pairs at five venues, all connected: seconds from the start until every quote is fresh, the engine's
-  memory, and its CPU a minute after the venues have sent their last frame. By then the age of prices changes
-  no index any more. It takes no silence for a failure here, and the venues then refuse to send it older bars,
-  which would take a quarter of an hour.
+  memory, and its CPU a minute after the last frame of the venues, which end once all pairs are subscribed to.
+  By then the age of prices changes no index any more. It takes no silence for a failure here, and the venues
+  then refuse to send it older bars, which would take a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Size(NamedTuple):
 
     traffic_pairs: int
     idle_pairs: int
+    calm_s: float
     settle_s: float
     seconds: float
 
@@ -57,7 +58,7 @@ class Size(NamedTuple):
 @click.option("--seconds", default=20.0, show_default=True, help="Of each measurement.")
 def main(runs: int, quick: bool, only: str, output: Path, seconds: float) -> None:
     """Measure both in turn, print the table, write the results."""
-    size = Size(5, 20, 1.0, 1.0) if quick else Size(200, 2_000, 60.0, seconds)
+    size = Size(5, 20, 1.0, 1.0, 1.0) if quick else Size(200, 2_000, 10.0, 60.0, seconds)
     names = chosen((_TRAFFIC, _IDLE), only)
     rows = interleaved(names, 1 if quick else runs, lambda name: _MEASURES[name](size))
     middle = medians(names, rows)
@@ -94,6 +95,7 @@ def _idle(size: Size) -> Row:
     with _running(_FIVE, size.idle_pairs, _START_RATE, *patient) as (venues, system, began):
         fresh_s = _until_fresh(system, size.idle_pairs) - began
         until(lambda: _all_live(system), "all venues to be live", _PATIENCE_S)
+        _until_subscribed(system, size.calm_s)
         venues.send_line("end")
         venues.line()
         time.sleep(size.settle_s)
@@ -157,6 +159,15 @@ def _until_fresh(system: System, count: int) -> float:
 
 def _all_live(system: System) -> bool:
     return all(each["state"] == "live" for each in get_json(f"{system.url}/sources")["sources"])
+
+
+def _until_subscribed(system: System, calm_s: float) -> None:
+    """Wait until no venue has acknowledged anything for so long: some take a minute for so many pairs."""
+    before, now = -1, 0
+    while now != before:
+        time.sleep(calm_s)
+        sources = get_json(f"{system.url}/sources")["sources"]
+        before, now = now, sum(each["frames"].get("ack", 0) for each in sources)
 
 
 def _frames(system: System) -> int:

@@ -43,7 +43,6 @@ class ReconnectingSource:
         source = config.source
         self.name = source.name
         self.carries = config.carried.keys()  # a view, which `add` and `remove` change
-        self._real = sum(not each.synthetic for each in config.carried.values())
         self.failed = False
         self.live_since_ns = 0
         self.unbroken_since_ns = 0
@@ -126,7 +125,6 @@ class ReconnectingSource:
     def add(self, instruments: Sequence[Instrument]) -> None:
         """Carry more instruments from now on."""
         for each in instruments:
-            self._real += each.symbol not in self.carries and not each.synthetic
             self._config.carried[each.symbol] = each
             self._config.watched.pop(each.symbol, None)
         self._sessions.add(instruments)
@@ -139,8 +137,7 @@ class ReconnectingSource:
     def remove(self, symbols: Sequence[str]) -> None:
         """Carry, or watch, these instruments no longer."""
         for symbol in symbols:
-            if (removed := self._config.carried.pop(symbol, None)) is not None:
-                self._real -= not removed.synthetic
+            self._config.carried.pop(symbol, None)
             self._config.watched.pop(symbol, None)
         self._sessions.remove(symbols)
 
@@ -182,7 +179,7 @@ class ReconnectingSource:
             frames=dict(config.counts),
             dropped=dict(config.book.dropped),
             refused=dict(self.refused),
-            real=self._real,
+            real=0 if config.source.synthetic else len(self.carries),
             next_retry=self._retry_times(session, now_ns) if session else {},
             left_out=list(config.left_out),
         )

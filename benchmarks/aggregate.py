@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 import psutil
@@ -158,7 +158,7 @@ def _until_fresh(system: System, count: int) -> float:
 
 
 def _all_live(system: System) -> bool:
-    return all(each["state"] == "live" for each in get_json(f"{system.url}/sources")["sources"])
+    return all(each["state"] == "live" for each in _sources(system))
 
 
 def _until_subscribed(system: System, calm_s: float) -> None:
@@ -166,12 +166,15 @@ def _until_subscribed(system: System, calm_s: float) -> None:
     before, now = -1, 0
     while now != before:
         time.sleep(calm_s)
-        sources = get_json(f"{system.url}/sources")["sources"]
-        before, now = now, sum(each["frames"].get("ack", 0) for each in sources)
+        before, now = now, sum(each["frames"].get("ack", 0) for each in _sources(system))
 
 
 def _frames(system: System) -> int:
-    return sum(sum(each["frames"].values()) for each in get_json(f"{system.url}/sources")["sources"])
+    return sum(sum(each["frames"].values()) for each in _sources(system))
+
+
+def _sources(system: System) -> list[dict[str, Any]]:
+    return list(get_json(f"{system.url}/sources")["sources"])
 
 
 if __name__ == "__main__":

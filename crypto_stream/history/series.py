@@ -125,21 +125,15 @@ class Series:
     def tick(self, now_ns: int) -> list[Closed]:
         """Close the bars that are due although no trade arrived; usually none are, which costs little."""
         now = self.clock(now_ns)
-        if now is None:
+        if now is None or now - CLOSES_AFTER_MS < self._end():
             return []
-        if self._next_end is None:
-            self._next_end = self._find_next_end()
-        return [] if now - CLOSES_AFTER_MS < self._next_end else self._close(now - CLOSES_AFTER_MS)
+        return self._close(now - CLOSES_AFTER_MS)
 
     def due_ns(self) -> int | None:
         """When `tick` will close a bar if no trade arrives (ns); None while it has none to close."""
-        if self._at_ms is None:
+        if self._at_ms is None or (end := self._end()) == _NEVER:
             return None
-        if self._next_end is None:
-            self._next_end = self._find_next_end()
-        if self._next_end == _NEVER:
-            return None
-        return self._at_ns + (self._next_end + CLOSES_AFTER_MS - self._at_ms) * 1_000_000
+        return self._at_ns + (end + CLOSES_AFTER_MS - self._at_ms) * 1_000_000
 
     def live(self, interval: str) -> Bar | None:
         """Return the open bar of `interval`; None while it has no trade."""
@@ -159,12 +153,13 @@ class Series:
             return fold.time
         return self._closed_to if self._second is None else start(self._second.time, INTERVALS[interval])
 
-    def _find_next_end(self) -> int:
+    def _end(self) -> int:
         """Return when the next open bar ends: longer ones end after the second that is part of them."""
-        if self._second is not None:
-            return self._second.time + _SECOND
-        ends = (fold.time + _LONGER[name] for name, fold in self._longer.items())
-        return min(ends, default=_NEVER)
+        if self._next_end is None:
+            ends = (fold.time + _LONGER[name] for name, fold in self._longer.items())
+            second = self._second
+            self._next_end = min(ends, default=_NEVER) if second is None else second.time + _SECOND
+        return self._next_end
 
     def _close(self, time: int) -> list[Closed]:
         closed = self._closed_by(time)

@@ -144,7 +144,7 @@ def test_a_stale_line_is_not_extended(live: Open, system: System) -> None:
     expect(page.locator("tr[data-symbol=btcusdt][data-stale]")).to_be_visible()
     old, moving = _line(page, "btcusdt"), _line(page, "ticker_00")
 
-    # Of a system just started the line has one or two points, which look alike at any price until the next minute.
+    # A line of one or two points, as of a system just started, looks alike until the next minute.
     until(lambda: _line(page, "ticker_00") != moving, "a moving line beside it", 75)
 
     dashes = "(path) => getComputedStyle(path).strokeDasharray"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from itertools import takewhile
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from crypto_stream.bus.messages import (
     ToGateway,
     TopicUpdate,
 )
+from crypto_stream.gateway.delivery.subscriptions import Symbols
 from crypto_stream.gateway.topics import Topics
 from crypto_stream.gateway.trading_rules import TradingRules
 from crypto_stream.gateway.verdict import UNREACHABLE, Verdict, judge
@@ -40,9 +42,9 @@ class Mirror:
     """Quotes, sources and instruments as the engine sent them, or stale while it is unreachable.
 
     `quotes` are as shown to viewers, which may differ from what the engine sent last. Each change of a shown
-    quote raises `version` and `versions[symbol]`, so that readers find what is new since the `version` they
-    saw last; the same holds for `topics`. `version` changes with `seq`, too. `timeline` covers the engine's
-    restarts up to the last snapshot, `switches` goes on to the present.
+    quote raises `version` and `versions[symbol]`, kept in the order of change, so that readers find what is
+    new since the `version` they saw last; the same holds for `topics`. `version` changes with `seq`, too.
+    `timeline` covers the engine's restarts up to the last snapshot, `switches` goes on to the present.
     """
 
     def __init__(self) -> None:
@@ -74,7 +76,6 @@ class Mirror:
         self._sources: list[SourceStatus] = []
         self._last_message_s = 0.0
         self._run: str | None = None
-        self._listing: frozenset[str] = frozenset()  # in another order they are no other ones
         # After an engine restart: symbols that were live before and are not yet live again. Until the
         # deadline they are shown as they were.
         self._recovering: set[str] = set()
@@ -86,7 +87,7 @@ class Mirror:
 
         Viewers must then start again from a snapshot. `InstrumentsChanged` says itself what is new.
         """
-        before = (self.epoch, self._listing)
+        before = (self.epoch, self.catalogue.positions.keys())  # in another order they are no other ones
         revived, self.alive = not self.alive, True
         if revived:
             self._verdict = None
@@ -95,7 +96,7 @@ class Mirror:
         self._last_message_s = now_s
         if revived or isinstance(message, Snapshot):
             self._show(self._received.values())
-        return isinstance(message, Snapshot) and (self.epoch, self._listing) != before
+        return isinstance(message, Snapshot) and (self.epoch, self.catalogue.positions.keys()) != before
 
     def engine_lost(self) -> bool:
         """Show everything as stale because the engine is unreachable; False if that was known."""
@@ -152,10 +153,12 @@ class Mirror:
         """List all shown quotes in the order of the instruments."""
         return [self.quotes[one.symbol] for one in self.catalogue if one.symbol in self.quotes]
 
-    def changed(self, symbols: Iterable[str], since: int) -> list[str]:
-        """List those of `symbols` whose shown quote changed after `since`."""
-        versions = self.versions
-        return [symbol for symbol in symbols if versions.get(symbol, 0) > since]
+    def changed(self, symbols: Symbols, since: int) -> list[str]:
+        """List those of `symbols` whose shown quote changed after `since`; others cost nothing."""
+        if not symbols.everything:
+            return [symbol for symbol in symbols.names if self.versions.get(symbol, 0) > since]
+        newest = takewhile(lambda item: item[1] > since, reversed(self.versions.items()))
+        return [symbol for symbol, _ in newest if symbol not in symbols.names][::-1]
 
     def delta(self, symbol: str, since: int) -> dict[str, Any]:
         """Return `symbol`, `seq` and the fields of the shown quote that changed after `since`."""
@@ -220,7 +223,6 @@ class Mirror:
         self._run = message.run
         self.epoch, self.seq = message.epoch, max(self.seq, message.seq)
         self.catalogue = Catalogue(message.instruments)
-        self._listing = frozenset(one.symbol for one in message.instruments)
         self._received = {quote.symbol: quote for quote in message.quotes}
         self._reasons = dict(message.reasons)
         self.trading_rules.replace(message.rules)
@@ -234,9 +236,7 @@ class Mirror:
         gone, new = set(message.removed), {one.symbol for one in message.added}
         remaining = [one for one in self.catalogue if one.symbol not in gone | new]
         # Real pairs first, as after a restart of the engine; otherwise in the order in which they came.
-        instruments = sorted([*remaining, *message.added], key=lambda one: one.synthetic)
-        self.catalogue = Catalogue(instruments)
-        self._listing = frozenset(one.symbol for one in instruments)
+        self.catalogue = Catalogue(sorted([*remaining, *message.added], key=lambda one: one.synthetic))
         self._recovering -= gone
         self.topics.forget(gone)
         for symbol in gone:
@@ -326,4 +326,5 @@ class Mirror:
                 if old != new:
                     versions[at] = self.version
         self.quotes[quote.symbol] = quote
+        self.versions.pop(quote.symbol, None)
         self.versions[quote.symbol] = self.version

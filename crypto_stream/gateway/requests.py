@@ -58,7 +58,7 @@ def parse_subscribe(
     named = {text for text in ask.topics if text in OF_SYMBOLS} | ({"venues"} if ask.venues else set())
     topics = [(name, "") for name in OF_SYMBOLS if name in named]
     topics += [("candles", ask.candles)] if ask.candles else []
-    if topics and len(symbols.among(mirror.quotes)) > MAX_WATCHED:
+    if topics and len(symbols.among(mirror.catalogue.positions)) > MAX_WATCHED:
         raise RefusedError("too_many_symbols", _TOO_MANY)
     if mirror.epoch is None and len(symbols.names) > MAX_UNKNOWN:
         text = f'until the engine is connected, subscribe to at most {MAX_UNKNOWN} symbols or to "all"'
@@ -92,7 +92,7 @@ def resolve(mirror: Mirror, wanted: Subscription) -> tuple[Subscription, dict[st
         elif not wanted.symbols.everything:
             unknown.append(text)
     wanted = wanted._replace(symbols=Symbols(wanted.symbols.everything, frozenset(names)))
-    if wanted.topics and len(wanted.symbols.among(mirror.quotes)) > MAX_WATCHED:
+    if wanted.topics and len(wanted.symbols.among(mirror.catalogue.positions)) > MAX_WATCHED:
         return wanted._replace(topics=()), _refused("too_many_symbols", [], _TOO_MANY)
     if not unknown:
         return wanted, None

@@ -134,15 +134,15 @@ class Stream:
         except RefusedError as refused:
             self._counters.refused_events[refused.code] += 1
             return refusal(refused.code, str(refused))
-        seq, known = self._mirror.seq, [one.symbol for one in self._mirror.catalogue]
-        if self._mirror.epoch is None:
-            known = sorted(subscription.symbols.names)
+        seq, symbols = self._mirror.seq, subscription.symbols.among(self._mirror.catalogue.positions)
+        if self._mirror.epoch is None and not subscription.symbols.everything:
+            symbols = sorted(subscription.symbols.names)
         apply(viewer, subscription)
         if subscription.watches or (present and present.watches):
             self._watch.refresh()
         return {
             "ok": True,
-            "symbols": subscription.symbols.among(known),
+            "symbols": symbols,
             "interval_ms": subscription.interval_ms,
             "epoch": self._mirror.epoch,
             "seq": seq,
@@ -200,10 +200,10 @@ class Watcher:
             self._delivery.flush(0)
 
     def _wanted(self) -> set[tuple[str, str]]:
-        known = [one.symbol for one in self._mirror.catalogue]  # the quote of an added one may come later
+        positions = self._mirror.catalogue.positions  # the quote of an added one may come later
         return {
             key
             for channel in self._delivery.channels
             if channel.subscription.watches
-            for key in channel.subscription.keys(channel.subscription.symbols.among(known))
+            for key in channel.subscription.keys(positions)
         }

@@ -156,7 +156,10 @@ def _identity(instrument: Instrument) -> tuple[str, str]:
 
 
 class Catalogue:
-    """The known instruments, to be looked up by any usual spelling."""
+    """The known instruments, to be looked up by any usual spelling; it never changes.
+
+    `positions` are the symbols in the order of the instruments, each with its place.
+    """
 
     def __init__(self, instruments: Iterable[Instrument] = ()) -> None:
         """Keep `instruments` in the given order; of two with the same joined symbol the first is found."""
@@ -164,6 +167,7 @@ class Catalogue:
         for instrument in instruments:
             key = fold(instrument.symbol)
             self._by_key.setdefault(instrument.symbol if key in self._by_key else key, instrument)
+        self.positions = {instrument.symbol: at for at, instrument in enumerate(self)}
         self._by_part: dict[str, list[str]] = {}
         self._parts = {key: _parts(key) for key in self._by_key}
         for key, parts in self._parts.items():

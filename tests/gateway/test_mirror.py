@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from crypto_stream.bus.codec import encode_value
 from crypto_stream.bus.messages import Beat, InstrumentsChanged, Quotes, Snapshot, ToGateway, TopicUpdate
+from crypto_stream.gateway.delivery.subscriptions import EVERYTHING, Symbols
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.verdict import UNREACHABLE
 from crypto_stream.market.best import Best, BestSide, Share
@@ -53,7 +54,7 @@ def test_quotes_replace_only_what_they_name() -> None:
 
     assert mirror.quotes["btcusdt"] == changed
     assert mirror.seq == 4
-    assert mirror.changed(["btcusdt", "ethusdt"], before) == ["btcusdt"]
+    assert mirror.changed(EVERYTHING, before) == ["btcusdt"]
 
 
 def test_a_lost_engine_makes_every_quote_stale_with_its_seq_unchanged() -> None:
@@ -67,7 +68,7 @@ def test_a_lost_engine_makes_every_quote_stale_with_its_seq_unchanged() -> None:
     for symbol, shown in mirror.quotes.items():
         assert shown == msgspec.structs.replace(before[symbol], stale=True)
         assert mirror.reason(symbol) == UNREACHABLE
-    assert mirror.changed(before, 0) == list(before)
+    assert mirror.changed(EVERYTHING, 0) == list(before)
     assert not mirror.engine_lost(), "the second loss is no news"
 
 
@@ -183,11 +184,19 @@ STEPS = st.lists(
 )
 
 
-@given(STEPS)
-def test_merged_deltas_give_the_shown_quotes(steps: list[tuple[object, ...]]) -> None:
-    """Whenever a reader fetches and merges the deltas since its last look, it has the shown quotes."""
+SETS = st.builds(Symbols, st.booleans(), st.frozensets(st.sampled_from([one.symbol for one in INSTRUMENTS])))
+
+
+def quotes_of(mirror: Mirror, symbols: Symbols) -> dict[str, dict[str, object]]:
+    """Return the fields of the shown quotes of these symbols."""
+    return {one.symbol: msgspec.structs.asdict(one) for one in mirror.listed() if symbols.has(one.symbol)}
+
+
+@given(STEPS, SETS)
+def test_merged_deltas_give_the_shown_quotes(steps: list[tuple[object, ...]], symbols: Symbols) -> None:
+    """Whenever a reader of some symbols merges what changed since its last look, it has the shown quotes."""
     mirror = full()
-    view = {one.symbol: msgspec.structs.asdict(one) for one in mirror.listed()}
+    view = quotes_of(mirror, symbols)
     seen, seq = mirror.version, 3
     for step in [*steps, ("look",)]:
         match step:
@@ -201,11 +210,11 @@ def test_merged_deltas_give_the_shown_quotes(steps: list[tuple[object, ...]]) ->
             case ("beat",):
                 mirror.receive(Beat(0, [SOURCE], None, 0.5), 1.0)
             case _:
-                for symbol in mirror.changed(view, seen):
+                for symbol in mirror.changed(symbols, seen):
                     view[symbol].update(mirror.delta(symbol, seen))
                 seen = mirror.version
 
-    assert view == {one.symbol: msgspec.structs.asdict(one) for one in mirror.listed()}
+    assert view == quotes_of(mirror, symbols)
 
 
 def restarted(*, live: bool) -> Snapshot:
@@ -221,7 +230,7 @@ def test_a_restart_of_the_engine_is_a_pause() -> None:
     before, version = dict(mirror.quotes), mirror.version
     new_epoch = mirror.receive(restarted(live=False), 3.0)
     shown, settled = dict(mirror.quotes), mirror.end_recovery(3.1)
-    changed = mirror.changed(before, version)
+    changed = mirror.changed(EVERYTHING, version)
     mirror.receive(Quotes(11, [quote(INSTRUMENTS[0], 11, "101.00")]), 3.5)
 
     assert not new_epoch
@@ -258,7 +267,7 @@ def test_another_data_set_has_other_numbers() -> None:
     mirror.receive(snapshot("e2", seq=1), 1.0)
 
     assert {one.seq for one in mirror.listed()} == {1}
-    assert mirror.changed(["btcusdt"], 0) == ["btcusdt"]
+    assert mirror.changed(Symbols(False, frozenset({"btcusdt"})), 0) == ["btcusdt"]
 
 
 def test_version_changes_with_seq_though_nothing_else_is_shown() -> None:

@@ -177,18 +177,18 @@ def test_candles_may_be_those_of_the_index() -> None:
     """With the interval behind it."""
     found = parse_subscribe(full(), None, ({"symbols": ["btcusdt"], "candles": "index:5s"},))
 
-    assert found.keys(["btcusdt"]) == [("candles", "index:btcusdt/5s")]
+    assert found.keys({"btcusdt": 0}) == [("candles", "index:btcusdt/5s")]
 
 
 def test_a_subscription_names_the_keys_of_its_topics() -> None:
     """One of each symbol, and those that belong to no instrument."""
     subscription = Subscription(
-        Symbols(),
+        Symbols(False, frozenset({"btcusdt"})),
         topics=(("venues", ""), ("candles", "1m"), ("candles", "index:1m")),
         others=(("movers", "hour"),),
     )
 
-    assert subscription.keys(["btcusdt"]) == [
+    assert subscription.keys({"ethusdt": 0, "btcusdt": 1}) == [
         ("venues", "btcusdt"),
         ("candles", "btcusdt/1m"),
         ("candles", "index:btcusdt/1m"),

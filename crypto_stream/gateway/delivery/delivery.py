@@ -168,8 +168,9 @@ class Delivery:
     def send_switch(self, switch: Switch) -> None:
         """Send a change of source to the viewers subscribed to one of its symbols."""
         with self._lock:
+            positions = {symbol: at for at, symbol in enumerate(switch.symbols)}
             for channel in self.channels:
-                symbols = channel.subscription.symbols.among(switch.symbols)
+                symbols = channel.subscription.symbols.among(positions)
                 if symbols:
                     frame = event("source", msgspec.structs.replace(switch, symbols=symbols))
                     self._offer_all([("source", frame)], channel.members)
@@ -205,12 +206,8 @@ class Delivery:
         self._counters.disconnected_slow += known
         return known
 
-    def _symbols(self, channel: Channel) -> Iterable[str]:
-        symbols = channel.subscription.symbols
-        return symbols.among(self._mirror.quotes) if symbols.everything else symbols.names
-
     def _flush_quotes(self, channel: Channel) -> None:
-        changed = self._mirror.changed(self._symbols(channel), channel.sent)
+        changed = self._mirror.changed(channel.subscription.symbols, channel.sent)
         if not changed:
             return
         since, channel.sent = channel.sent, self._mirror.version
@@ -255,7 +252,7 @@ class Delivery:
         topics = self._mirror.topics
         changes = (
             (topic, topics.since(topic, key, since))
-            for topic, key in channel.subscription.keys(self._symbols(channel))
+            for topic, key in channel.subscription.keys(self._mirror.catalogue.positions)
         )
         return [(topic, event(topic, payload)) for topic, payload in changes if payload is not None]
 
@@ -311,7 +308,7 @@ class Delivery:
             self._send_snapshot(viewer, channel)
             self._counters.caught_up += 1
         elif channel and viewer.missed_since is not None:
-            changed = self._mirror.changed(self._symbols(channel), viewer.missed_since)
+            changed = self._mirror.changed(channel.subscription.symbols, viewer.missed_since)
             if changed:
                 self._put(viewer, "quotes", self._quotes_frame(channel, changed, viewer.missed_since))
             for name, frame in self._extras(channel, viewer.missed_since):

@@ -23,7 +23,9 @@ class Snapshots:
         """Return a frame with the current quotes of these symbols."""
         version, frame = self._cached.pop(symbols, (None, None))
         if frame is None or version != self._mirror.version:
-            frame = event("snapshot", [one for one in self._mirror.listed() if symbols.has(one.symbol)])
+            quotes, positions = self._mirror.quotes, self._mirror.catalogue.positions
+            known = [quotes[symbol] for symbol in symbols.among(positions) if symbol in quotes]
+            frame = event("snapshot", known)
             self._counters.encoded += 1
         self._cached[symbols] = self._mirror.version, frame
         if len(self._cached) > _MAX_CACHED:

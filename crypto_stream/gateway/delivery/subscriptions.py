@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from crypto_stream.market.index import series_name, symbol_of_series
@@ -45,9 +45,14 @@ class Symbols(NamedTuple):
         """Return whether `symbol` is in the set."""
         return (symbol in self.names) != self.everything
 
-    def among(self, known: Iterable[str]) -> list[str]:
-        """List those of the `known` symbols that are in the set."""
-        return [symbol for symbol in known if self.has(symbol)]
+    def among(self, positions: Mapping[str, int]) -> list[str]:
+        """List those of the known symbols that are in the set, in the order of their `positions`.
+
+        A set of a few names costs nothing for all the symbols that are not in it.
+        """
+        if self.everything:
+            return [symbol for symbol in positions if symbol not in self.names]
+        return sorted((symbol for symbol in self.names if symbol in positions), key=positions.__getitem__)
 
 
 EVERYTHING = Symbols(True)
@@ -71,11 +76,11 @@ class Subscription(NamedTuple):
         """Whether it includes more than quotes, which the engine must be asked for."""
         return bool(self.topics or self.others)
 
-    def keys(self, symbols: Iterable[str]) -> list[tuple[str, str]]:
-        """List the (topic, key) pairs for these symbols, grouped by symbol, then those of `others`."""
+    def keys(self, positions: Mapping[str, int]) -> list[tuple[str, str]]:
+        """List the (topic, key) pairs of the known symbols, grouped by symbol, then those of `others`."""
         of_each = [
             (topic, _key(symbol, part))
-            for symbol in (symbols if self.topics else ())
+            for symbol in (self.symbols.among(positions) if self.topics else ())
             for topic, part in self.topics
         ]
         return [*of_each, *self.others]

@@ -23,7 +23,6 @@ from crypto_stream.gateway.delivery.address_limit import AddressLimit
 from crypto_stream.gateway.delivery.delivery import Delivery
 from crypto_stream.gateway.delivery.heartbeat import Heartbeat
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
-from crypto_stream.gateway.delivery.subscriptions import INTERVALS_MS
 from crypto_stream.gateway.delivery.upgrades import EngineioUpgrade, Upgrades
 from crypto_stream.gateway.engineio_parts import take_pings
 from crypto_stream.gateway.http.connections import Connections
@@ -38,6 +37,7 @@ from crypto_stream.gateway.order_sessions.sessions import OrderSessions
 from crypto_stream.gateway.shared_frames import SharedFrames
 from crypto_stream.gateway.startup import StartupGrace
 from crypto_stream.gateway.stream import Stream, Watcher
+from crypto_stream.gateway.subscriptions import INTERVALS_MS
 from crypto_stream.gateway.web.admission import AdmissionRules
 from crypto_stream.gateway.web.forwarded import Forwarded
 from crypto_stream.gateway.web.metrics import EngineMetrics, GatewayMetrics, registry

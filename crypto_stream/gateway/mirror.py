@@ -22,7 +22,7 @@ from crypto_stream.bus.messages import (
     ToGateway,
     TopicUpdate,
 )
-from crypto_stream.gateway.delivery.subscriptions import Symbols
+from crypto_stream.gateway.subscriptions import Symbols
 from crypto_stream.gateway.topics import Topics
 from crypto_stream.gateway.trading_rules import TradingRules
 from crypto_stream.gateway.verdict import UNREACHABLE, Verdict, judge

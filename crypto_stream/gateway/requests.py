@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 
 from crypto_stream.errors import RefusedError
-from crypto_stream.gateway.delivery.subscriptions import EVERYTHING, Subscription, Symbols, round_up
 from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.subscriptions import EVERYTHING, Subscription, Symbols, round_up
 from crypto_stream.gateway.topics import OF_SYMBOLS, TOPICS
 from crypto_stream.market.bars import INTERVALS
 from crypto_stream.market.index import symbol_of_series

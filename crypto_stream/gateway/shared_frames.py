@@ -8,8 +8,8 @@ from typing import Any
 
 import crypto_stream
 from crypto_stream.gateway.delivery.frames import Frame, event
-from crypto_stream.gateway.delivery.subscriptions import INTERVALS_MS
 from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.subscriptions import INTERVALS_MS
 from crypto_stream.wall_clock import wall_ms
 
 # Seconds for which a `status` frame is reused unless a state changes; its time and ages are at most this old.

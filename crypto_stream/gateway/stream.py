@@ -16,12 +16,12 @@ from crypto_stream.errors import BusError, RefusedError
 from crypto_stream.gateway.connection_log import ConnectionLog
 from crypto_stream.gateway.delivery.delivery import Delivery
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
-from crypto_stream.gateway.delivery.subscriptions import Subscription
 from crypto_stream.gateway.delivery.viewers import Viewer
 from crypto_stream.gateway.events import Events, refusal
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.pipes import close_transport, pipe_of
 from crypto_stream.gateway.requests import parse_subscribe, parse_unsubscribe, resolve
+from crypto_stream.gateway.subscriptions import Subscription
 from crypto_stream.gateway.viewer_server import ViewerServer
 from crypto_stream.log_throttle import LogThrottle
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_stream.gateway.delivery.channels import Channels
-from crypto_stream.gateway.delivery.subscriptions import EVERYTHING, Subscription, Symbols
+from crypto_stream.gateway.subscriptions import EVERYTHING, Subscription, Symbols
 
 SUBSCRIPTIONS = st.builds(
     Subscription,

@@ -12,8 +12,8 @@ from crypto_stream.bus.messages import Quotes, TopicUpdate
 from crypto_stream.gateway.delivery.delivery import Delivery
 from crypto_stream.gateway.delivery.frames import event
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
-from crypto_stream.gateway.delivery.subscriptions import EVERYTHING, Subscription, Symbols
 from crypto_stream.gateway.delivery.viewers import MAX_UNSENT, SLOW_CLIENT_TIMEOUT_S, Viewer
+from crypto_stream.gateway.subscriptions import EVERYTHING, Subscription, Symbols
 from crypto_stream.market.status import Switch, Venues
 from tests.gateway.engine import INSTRUMENTS, quote
 from tests.gateway.test_mirror import full, snapshot

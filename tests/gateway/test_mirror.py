@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from crypto_stream.bus.codec import encode_value
 from crypto_stream.bus.messages import Beat, InstrumentsChanged, Quotes, Snapshot, ToGateway, TopicUpdate
-from crypto_stream.gateway.delivery.subscriptions import EVERYTHING, Symbols
 from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.subscriptions import EVERYTHING, Symbols
 from crypto_stream.gateway.verdict import UNREACHABLE
 from crypto_stream.market.best import Best, BestSide, Share
 from crypto_stream.market.depth import depth

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from crypto_stream.errors import RefusedError
-from crypto_stream.gateway.delivery.subscriptions import EVERYTHING, Subscription, Symbols
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.requests import MAX_WATCHED, parse_subscribe, parse_unsubscribe, resolve
+from crypto_stream.gateway.subscriptions import EVERYTHING, Subscription, Symbols
 from crypto_stream.market.instruments import Instrument
 from tests.gateway.engine import quote
 from tests.gateway.test_mirror import full, snapshot

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 import socketio
 
-from crypto_stream.gateway.delivery.subscriptions import INTERVALS_MS
+from crypto_stream.gateway.subscriptions import INTERVALS_MS
 from crypto_stream.market.quotes import Quote
 from tests.gateway.engine import INSTRUMENTS, Engine
 from tests.gateway.process import Gateway, Viewer, viewing

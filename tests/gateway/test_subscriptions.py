@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_stream.gateway.delivery.subscriptions import (
+from crypto_stream.gateway.subscriptions import (
     EVERYTHING,
     INTERVALS_MS,
     Subscription,

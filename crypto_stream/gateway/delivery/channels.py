@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from crypto_stream.gateway.delivery.subscriptions import Subscription
+from crypto_stream.gateway.subscriptions import Subscription
 
 
 class Channel:

@@ -13,9 +13,9 @@ from crypto_stream.gateway.delivery.channels import Channel, Channels
 from crypto_stream.gateway.delivery.frames import Frame, event
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.snapshots import Snapshots
-from crypto_stream.gateway.delivery.subscriptions import Subscription
 from crypto_stream.gateway.delivery.viewers import MAX_UNSENT, MAX_WAITING, SLOW_CLIENT_TIMEOUT_S, Viewer
 from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.subscriptions import Subscription
 from crypto_stream.market.status import Switch
 
 # Viewers served, and seconds spent, before control is yielded to the other green threads.

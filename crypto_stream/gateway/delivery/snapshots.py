@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from crypto_stream.gateway.delivery.frames import Frame, event
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
-from crypto_stream.gateway.delivery.subscriptions import Symbols
 from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.subscriptions import Symbols
 
 # Cached snapshots, each of a different set of symbols: of all hundred instruments one takes 100 kB.
 _MAX_CACHED = 32

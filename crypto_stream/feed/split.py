@@ -116,7 +116,7 @@ class SplitSource:
     @property
     def state(self) -> SourceState:
         """The state of the source: that of its worst connection in use."""
-        return self._worst().state
+        return worst_state(connection.state for connection in self._used)
 
     @property
     def reason(self) -> str | None:

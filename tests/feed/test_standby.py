@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Collection, Iterator
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -149,3 +150,148 @@ def test_a_chain_is_removed_with_its_last_instrument() -> None:
     assert one_left == {"one", "two"}
     assert none_left == {"one"}
     assert standby.wanted(0, sources_off()) == {"one", "three", "four"}
+
+
+class PlainStandby:
+    """The same rules, followed for each chain anew."""
+
+    def __init__(self, count: Count) -> None:
+        self.chains: list[tuple[str, ...]] = []
+        self._count = count
+        self._turns: dict[tuple[str, ...], tuple[int, int]] = {}
+
+    def wanted(
+        self,
+        now_ns: int,
+        facts: dict[str, Facts],
+        pin: str | None,
+        needs_all_sources: Collection[tuple[str, ...]],
+        incomplete: Collection[str],
+    ) -> set[str]:
+        """Return the names of the sources to connect."""
+        turns = self._turns
+        self._turns = {chain: turns.get(chain, (0, -S)) for chain in self.chains if chain}
+        names = {pin} if pin else set()
+        for chain, (last_turn, since_ns) in self._turns.items():
+            if self._count == "all" or (self._count and chain in needs_all_sources):
+                names.update(chain)
+            elif self._count:
+                needed = 1 + self._count
+                for name in chain:
+                    names.add(name)
+                    needed -= name not in incomplete and _is_reliable(facts[name], now_ns)
+                    if not needed:
+                        break
+            elif pin in chain:
+                continue
+            else:
+                name = chain[last_turn]
+                down = facts[name].state in ("stale", "lost", "ended") or name in incomplete
+                if down and now_ns - since_ns >= S:
+                    turn = (last_turn + 1) % len(chain)
+                    self._turns[chain] = (turn, now_ns)
+                    name = chain[turn]
+                names.add(name)
+        return names
+
+
+def _is_reliable(facts: Facts, now_ns: int) -> bool:
+    if facts.failed:
+        return facts.state == "live" and now_ns - facts.live_since_ns >= FAILBACK
+    return facts.state not in ("stale", "lost", "ended")
+
+
+CHAINS = st.lists(st.sampled_from(CHAIN), unique=True).map(tuple)
+NAMES = st.sets(st.sampled_from(CHAIN), max_size=2)
+EVENT = st.one_of(
+    st.tuples(st.just("facts"), st.sampled_from(CHAIN), FACTS),
+    st.tuples(st.just("add"), CHAINS),
+    st.tuples(st.just("remove"), st.integers(0, 4)),
+    st.tuples(st.just("pin"), st.none() | st.sampled_from(CHAIN)),
+    st.tuples(st.just("incomplete"), NAMES),
+    st.tuples(st.just("needs_all_sources"), st.sets(st.integers(0, 4), max_size=2)),
+    st.tuples(st.just("time"), st.sampled_from([S // 10, S, FAILBACK])),
+)
+
+
+@given(
+    st.sampled_from([0, 1, 2, "all"]), st.lists(CHAINS, max_size=5), st.lists(EVENT, min_size=1, max_size=40)
+)
+def test_every_round_notices_what_has_happened(
+    count: Count, chains: list[tuple[str, ...]], events: list[tuple[Any, ...]]
+) -> None:
+    """Whatever happens between two rounds, the next one chooses as if it looked at every chain."""
+    standby, plain = Standby(chains, count, FAILBACK), PlainStandby(count)
+    plain.chains += chains
+    facts, now_ns = sources_off(), 100 * S
+    pin: str | None = None
+    incomplete: set[str] = set()
+    needing_all: set[tuple[str, ...]] = set()
+    for kind, *what in events:
+        match kind:
+            case "facts":
+                facts[what[0]] = what[1]
+            case "add":
+                standby.add(what[0])
+                plain.chains.append(what[0])
+            case "remove" if what[0] < len(plain.chains):
+                standby.remove(plain.chains.pop(what[0]))
+            case "pin":
+                pin = what[0]
+            case "incomplete":
+                incomplete.clear()
+                incomplete |= what[0]
+            case "needs_all_sources":
+                needing_all.clear()
+                needing_all |= {chain for at, chain in enumerate(plain.chains) if at in what[0]}
+            case "time":
+                now_ns += what[0]
+        expected = plain.wanted(now_ns, facts, pin, needing_all, incomplete)
+
+        assert standby.wanted(now_ns, facts, pin, needing_all, incomplete) == expected
+
+
+class CountedFacts(Facts):
+    """A source that counts how often it was judged."""
+
+    judged = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        """Count a look at its state."""
+        if name == "state":
+            self.judged += 1
+        return super().__getattribute__(name)
+
+
+class CountedChain(tuple[str, ...]):
+    """A chain that counts how often it was looked through."""
+
+    looked = 0
+
+    def __iter__(self) -> Iterator[str]:
+        """Count it."""
+        CountedChain.looked += 1
+        return super().__iter__()
+
+
+def test_a_round_judges_each_source_once_and_looks_through_chains_only_after_a_change() -> None:
+    """There may be thousands of chains, but few sources: a round in which nothing happened is cheap."""
+    facts = {name: CountedFacts() for name in CHAIN}
+    standby = Standby([CountedChain(CHAIN[at:]) for at in range(4)], 1, FAILBACK)
+
+    def round_(now_ns: int) -> tuple[int, list[int]]:
+        """Return how many chains were looked through, and how often each source was judged."""
+        CountedChain.looked = 0
+        for each in facts.values():
+            each.judged = 0
+        standby.wanted(now_ns, facts)
+        return CountedChain.looked, [each.judged for each in facts.values()]
+
+    once = [1] * len(CHAIN)
+    assert round_(0) == (4, once)
+    assert round_(1) == (0, once)
+    facts["one"].state = "live"
+    assert round_(2) == (0, once)
+    facts["one"].state = "lost"
+    assert round_(3) == (4, once)
+    assert round_(4) == (0, once)

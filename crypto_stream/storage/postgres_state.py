@@ -19,6 +19,12 @@ from crypto_stream.storage.postgres_session import Readers, Writer
 log = logging.getLogger(__name__)
 
 _SAVED = "saved"  # the key of the mark
+# Most values stay the same from one save to the next, and one may be long: it is not written again.
+_REMOVE_OTHERS = "DELETE FROM state WHERE key <> ALL(%s::text[])"
+_PUT = (
+    "INSERT INTO state SELECT * FROM unnest(%s::text[], %s::text[]) "
+    "ON CONFLICT (key) DO UPDATE SET value = excluded.value WHERE state.value <> excluded.value"
+)
 
 
 class PostgresStateStore:
@@ -74,11 +80,8 @@ class PostgresStateStore:
                 if stored != self._loaded and not (stored or "").startswith(self._life):
                     raise self._lease.lose("the stored state is newer than this engine's")
                 database = found.connection
-                database.execute("DELETE FROM state")
-                database.execute(
-                    "INSERT INTO state SELECT * FROM unnest(%s::text[], %s::text[])",
-                    (list(marked), list(marked.values())),
-                )
+                database.execute(_REMOVE_OTHERS, (list(marked),))
+                database.execute(_PUT, (list(marked), list(marked.values())))
         finally:
             self._writer.close()  # it is rarely used
         self._copy.save(marked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
 import time
@@ -18,6 +19,12 @@ TABLES = Tables(
     "state.db",
     frozenset({"state"}),
     ["CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT"],
+)
+# Most values stay the same from one save to the next, and one may be long: it is not written again.
+_REMOVE_OTHERS = "DELETE FROM state WHERE key NOT IN (SELECT value FROM json_each(?))"
+_PUT = (
+    "INSERT INTO state VALUES (?, ?) "
+    "ON CONFLICT (key) DO UPDATE SET value = excluded.value WHERE value <> excluded.value"
 )
 
 
@@ -51,8 +58,8 @@ class SqliteStateStore:
         """Replace all values atomically; raise OSError if that fails."""
         try:
             with closing(self._open()) as database, database:
-                database.execute("DELETE FROM state")
-                database.executemany("INSERT INTO state VALUES (?, ?)", state.items())
+                database.execute(_REMOVE_OTHERS, (json.dumps([*state]),))
+                database.executemany(_PUT, state.items())
         except sqlite3.Error as error:
             raise OSError(f"{self._path}: {error}") from None
 

@@ -177,6 +177,20 @@ def test_nothing_can_be_looked_at_without_the_server(address: str, postgres: Ser
     assert seen == {"pin": "okx"}
 
 
+def test_only_values_of_the_state_that_differ_are_written(stores: PostgresStores, address: str) -> None:
+    """The chosen pairs may be long: they are not written again with each switch of a source."""
+    state = stores.state()
+    state.load()
+    state.save({"pairs": "[1]", "timeline": "[]", "pin": "okx"})
+    written = "SELECT key, xmin::text FROM state"  # by which transaction
+    before = execute(address, written)
+    state.save({"pairs": "[1]", "timeline": "[2]", "seq": "1"})
+    after = execute(address, written)
+
+    assert {key for key, _ in set(after).difference(before)} == {"timeline", "seq", "saved"}
+    assert state.load() == {"pairs": "[1]", "timeline": "[2]", "seq": "1"}
+
+
 @pytest.mark.parametrize("wrong", ["password", "database"])
 def test_what_is_wrong_with_the_address_is_said_in_one_line(
     postgres: Server, tmp_path: Path, wrong: str

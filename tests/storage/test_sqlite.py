@@ -39,19 +39,46 @@ def test_an_unusable_path_is_not_treated_as_corrupt(tmp_path: Path) -> None:
     assert [other.name for other in tmp_path.iterdir()] == ["state.db"]
 
 
-def test_failed_save_changes_nothing(tmp_path: Path) -> None:
-    """A save that fails half-way does not change the stored values."""
+def test_only_values_that_differ_are_written(tmp_path: Path) -> None:
+    """The chosen pairs may be long: they are not written again with each switch of a source."""
     path = tmp_path / "state.db"
     store = SqliteStateStore(path)
-    store.save({"pin": "okx"})
+    store.save({"pairs": "[1]", "timeline": "[]", "seq": "1", "pin": "okx"})
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE written (what)")
+        for event, row in (("INSERT", "new"), ("UPDATE", "new"), ("DELETE", "old")):
+            database.execute(
+                f"CREATE TRIGGER on_{event} AFTER {event} ON state "
+                f"BEGIN INSERT INTO written VALUES ('{event} ' || {row}.key); END"
+            )
+    store.save({"pairs": "[1]", "timeline": "[2]", "seq": "1", "ban:okx": "3"})
+    with closing(sqlite3.connect(path)) as database:
+        written = sorted(what for (what,) in database.execute("SELECT what FROM written"))
+
+    assert written == ["DELETE pin", "INSERT ban:okx", "UPDATE timeline"]
+    assert store.load() == {"pairs": "[1]", "timeline": "[2]", "seq": "1", "ban:okx": "3"}
+
+
+def test_a_failed_save_changes_nothing_and_the_next_one_writes_all(tmp_path: Path) -> None:
+    """A save may fail half-way; nothing of it counts as stored."""
+    path = tmp_path / "state.db"
+    store = SqliteStateStore(path)
+    store.save({"pairs": "[1]", "pin": "okx"})
+    wanted = {"pairs": "[2]", "pin": "binance", "seq": "1"}
     with closing(sqlite3.connect(path)) as database, database:
         database.execute(
-            "CREATE TRIGGER full BEFORE INSERT ON state BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+            "CREATE TRIGGER full BEFORE INSERT ON state WHEN new.key = 'seq' "
+            "BEGIN SELECT RAISE(ABORT, 'disk full'); END"
         )
     with pytest.raises(OSError, match="disk full"):
-        store.save({"pin": "binance"})
+        store.save(wanted)
+    failed = store.load()
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("DROP TRIGGER full")
+    store.save(wanted)
 
-    assert store.load() == {"pin": "okx"}
+    assert failed == {"pairs": "[1]", "pin": "okx"}
+    assert store.load() == wanted
 
 
 def test_a_database_of_another_program_is_refused_and_not_changed(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +49,8 @@ class PersistedState:
             if key.startswith(_BAN) and _is_time(value) and int(value) > now_ms
         }
         self._changed = asyncio.Event()
+        self._unsaved = False
+        self._saving = threading.Lock()
         self._log = TroubleLog(
             log, "pin and bans cannot be stored", "pin and bans are stored again", level=logging.ERROR
         )
@@ -124,18 +127,25 @@ class PersistedState:
         try:
             while True:
                 await self._changed.wait()
-                self._changed.clear()
                 await self._write()
         finally:
-            if self._changed.is_set():
+            if self._unsaved or self._changed.is_set():
                 self._save()
 
     async def _write(self) -> None:
-        if not await asyncio.to_thread(self._save):
+        self._changed.clear()
+        self._unsaved = True  # until it is known to be written
+        if await asyncio.to_thread(self._save):
+            self._unsaved = False
+        else:
             await asyncio.sleep(_RETRY_S)
             self._changed.set()
 
     def _save(self) -> bool:
+        with self._saving:  # the last save may begin while the one before it, of older values, still runs
+            return self._save_values()
+
+    def _save_values(self) -> bool:
         try:
             self._store.save(dict(self._values))
         except FencedError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -76,6 +77,59 @@ async def test_a_change_right_before_the_end_is_kept(store: SqliteStateStore) ->
         running.cancel()
 
     assert PersistedState(store, now_ms()).pin == "okx"
+
+
+class SlowStore(SqliteStateStore):
+    """A store that stops in the first save until `go_on` is set."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.began, self.go_on, self.ended = threading.Event(), threading.Event(), threading.Event()
+
+    def save(self, state: dict[str, str]) -> None:
+        """Write the values, the first time later."""
+        first = not self.began.is_set()
+        self.began.set()
+        if first:
+            self.go_on.wait(DEADLINE_S)
+        super().save(state)
+        if first:
+            self.ended.set()
+
+
+async def test_the_last_save_is_the_last_one_written(tmp_path: Path) -> None:
+    """Also if an earlier save is still under way when the engine ends."""
+    store = SlowStore(tmp_path / "state.db")
+    memory = PersistedState(store, now_ms())
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(memory.run())
+        memory.set_pin("okx")
+        await until(store.began.is_set)
+        memory.set_pin("kraken")
+        threading.Timer(0.3, store.go_on.set).start()
+        running.cancel()
+    await until(store.ended.is_set)
+
+    assert store.load() == {"pin": "kraken"}
+
+
+async def test_what_could_not_be_written_is_tried_once_more_at_the_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The disk may be back before the next attempt was due."""
+    folder, aside = tmp_path / "disk", tmp_path / "aside"
+    folder.mkdir()
+    store = SqliteStateStore(folder / "state.db")
+    memory = PersistedState(store, now_ms())
+    folder.rename(aside)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(memory.run())
+        memory.set_pin("okx")
+        await until(lambda: "pin and bans cannot be stored" in caplog.text)
+        aside.rename(folder)
+        running.cancel()
+
+    assert store.load() == {"pin": "okx"}
 
 
 def test_bans_that_are_over_are_forgotten(store: SqliteStateStore) -> None:

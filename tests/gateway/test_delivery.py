@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from crypto_stream.bus.codec import encode_value
-from crypto_stream.bus.messages import Quotes, TopicUpdate
+from crypto_stream.bus.messages import Quotes, Snapshot, TopicUpdate
 from crypto_stream.gateway.delivery.delivery import Delivery
 from crypto_stream.gateway.delivery.frames import event
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.viewers import MAX_UNSENT, SLOW_CLIENT_TIMEOUT_S, Viewer
 from crypto_stream.gateway.subscriptions import EVERYTHING, Subscription, Symbols
+from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.status import Switch, Venues
 from tests.gateway.engine import INSTRUMENTS, quote
-from tests.gateway.test_mirror import full, snapshot
+from tests.gateway.test_mirror import SOURCE, full, snapshot
 
 BTC = Symbols(False, frozenset({"btcusdt"}))
 
@@ -194,6 +196,39 @@ def test_a_viewer_that_joins_a_delta_channel_misses_no_change(harness: Harness) 
     received = newcomer.take()
     assert prices(received[0][1]) == {"btcusdt": "101"}
     assert prices(received[-1][1]) == {"btcusdt": "100.00"}
+
+
+@pytest.mark.parametrize("delta", [False, True])
+def test_after_a_reused_snapshot_a_viewer_holds_what_the_mirror_shows(harness: Harness, delta: bool) -> None:
+    """Whether it has joined or was slow: `quotes` follows the snapshot, and later ones fit to both."""
+    board = [Instrument(f"c{number}usdt", f"C{number}", "USDT") for number in range(30)]
+    news = Snapshot("e1", 3, board, [quote(one, 3) for one in board], [SOURCE], None, {})
+    harness.mirror.receive(news, 0.0)
+    _, slow = harness.viewer("slow", Subscription(EVERYTHING, 100, delta=delta))
+    slow.reads = False
+    for seq, price in ((4, "101"), (5, "102")):
+        harness.mirror.receive(Quotes(seq, [quote(board[0], seq, price)]), 0.0)
+        harness.delivery.flush(100)
+    slow.take()
+    joining = Pipe()
+    viewer = Viewer("joining", joining)
+    harness.delivery.add(viewer)
+    harness.delivery.subscribe(viewer, Subscription(EVERYTHING, 100, delta=delta))
+    harness.delivery.send_hello(viewer)
+
+    slow.reads = True
+    harness.mirror.receive(Quotes(6, [quote(board[1], 6, stale=True)]), 0.0)
+    harness.delivery.flush(100)
+    harness.mirror.receive(Quotes(7, [quote(board[0], 7, "101")]), 0.0)
+    harness.delivery.flush(100)
+
+    for pipe, updates in ((slow, 2), (joining, 3)):
+        events = [(name, quotes) for name, quotes in pipe.take() if name in {"snapshot", "quotes"}]
+        held: dict[str, Any] = {}
+        for _, quotes in events:
+            held |= {one["symbol"]: {**held.get(one["symbol"], {}), **one} for one in quotes}
+        assert [name for name, _ in events] == ["snapshot"] + ["quotes"] * updates
+        assert held == {one.symbol: msgspec.to_builtins(one) for one in harness.mirror.listed()}
 
 
 def test_a_slow_viewer_gets_one_snapshot_once_it_reads_again(harness: Harness) -> None:

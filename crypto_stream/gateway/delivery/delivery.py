@@ -55,7 +55,7 @@ class Delivery:
         self._yield_control = yield_control
         self._slow_client_timeout_s = slow_client_timeout_s
         self._slow: dict[str, Viewer] = {}
-        self._snapshots = Snapshots(mirror, counters)
+        self._snapshots = Snapshots(mirror, counters, clock)
         self._lock = threading.Lock()
 
     def add(self, viewer: Viewer) -> None:
@@ -264,8 +264,8 @@ class Delivery:
 
     def _send_snapshot(self, viewer: Viewer, channel: Channel) -> None:
         viewer.unread_snapshot = True
-        self._put(viewer, "snapshot", self._snapshots.of(channel.subscription.symbols))
-        for name, frame in self._extras(channel, 0):
+        events = self._snapshots.of(channel.subscription.symbols)
+        for name, frame in [*events, *self._extras(channel, 0)]:
             self._put(viewer, name, frame)
 
     def _offer_all(self, frames: NamedFrames, members: Iterable[str]) -> None:

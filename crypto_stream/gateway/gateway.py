@@ -290,6 +290,8 @@ class Gateway:
         while True:
             time.sleep(max(0.0, due - time.monotonic()))
             self._delivery.flush(interval_ms)
+            if not interval_ms:
+                self._delivery.catch_up()
             due = max(due + period, time.monotonic())
 
     def _send_status_forever(self) -> None:

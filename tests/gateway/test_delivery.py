@@ -13,7 +13,7 @@ from crypto_stream.bus.messages import Quotes, Snapshot, TopicUpdate
 from crypto_stream.gateway.delivery.delivery import Delivery
 from crypto_stream.gateway.delivery.frames import event
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
-from crypto_stream.gateway.delivery.viewers import MAX_UNSENT, SLOW_CLIENT_TIMEOUT_S, Viewer
+from crypto_stream.gateway.delivery.viewers import MAX_UNSENT, MAX_WAITING, SLOW_CLIENT_TIMEOUT_S, Viewer
 from crypto_stream.gateway.subscriptions import EVERYTHING, Subscription, Symbols
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.status import Switch, Venues
@@ -32,8 +32,10 @@ class Pipe:
         self.reads = True
         self.paused = False
         self.dropped = False
+        self.looks = 0
 
     def waiting(self) -> int:
+        self.looks += 1
         return len(self.frames) if self.polls or not self.reads else 0
 
     def polling(self) -> bool:
@@ -393,6 +395,36 @@ def test_a_viewer_that_sends_requests_without_reading_is_cut_off(harness: Harnes
     assert pipe.dropped
 
 
+def test_a_flush_looks_at_no_slow_viewer_of_other_intervals(harness: Harness) -> None:
+    """A busy bus causes hundreds of flushes a second, and many viewers may be slow."""
+    _, slow = harness.viewer("slow", Subscription(BTC, 100))
+    slow.reads = False
+    harness.fill()
+    _, poller = harness.viewer("poller", Subscription(BTC, 0), polls=True)
+    harness.fill(0)
+    slow.looks = poller.looks = 0
+
+    harness.change("300")
+    harness.delivery.flush(0)
+    harness.delivery.flush(250)
+
+    assert (slow.looks, poller.looks > 0) == (0, True)
+
+
+def test_a_slow_viewer_without_a_subscription_is_not_cut_off_once_it_reads(harness: Harness) -> None:
+    """No flush of any interval is its own."""
+    _, pipe = harness.viewer()
+    pipe.reads = False
+    for _ in range(MAX_WAITING + 2):
+        harness.delivery.send_status()
+    slow = harness.delivery.count_slow()
+    pipe.take()
+
+    harness.delivery.catch_up()
+
+    assert (slow, harness.delivery.count_slow()) == (1, 0)
+
+
 def test_repeated_subscriptions_queue_one_snapshot(harness: Harness) -> None:
     """Once it is read, the viewer gets the newest one, whatever its interval."""
     viewer, pipe = harness.viewer()
@@ -401,7 +433,7 @@ def test_repeated_subscriptions_queue_one_snapshot(harness: Harness) -> None:
         harness.delivery.subscribe(viewer, Subscription(BTC, 5000))
     waiting = [name for name, _ in pipe.take()]
     harness.change("101")
-    harness.delivery.flush(0)
+    harness.delivery.catch_up()
 
     assert waiting.count("snapshot") == 1
     assert [name for name, _ in pipe.take()] == ["snapshot"]

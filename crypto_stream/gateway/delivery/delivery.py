@@ -119,25 +119,29 @@ class Delivery:
                 self._catch_up(viewer)
 
     def flush(self, interval_ms: int) -> None:
-        """Send each channel of this interval the changes since its last flush."""
+        """Send each channel of this interval the changes since its last flush; its slow members catch up."""
         channels = self.channels.at(interval_ms)
+        if not channels:
+            return
         with self._lock:
             began = self._clock()
             for channel in channels:
                 self._flush_quotes(channel)
                 self._flush_extras(channel)
+                for viewer in [self._slow[each] for each in self._slow.keys() & channel.members.keys()]:
+                    self._catch_up(viewer)
                 if self._clock() - began >= _SLICE_S:
                     self._yield_control()
                     began = self._clock()
-            if channels:
-                self._counters.flushes[interval_ms] += 1
+            self._counters.flushes[interval_ms] += 1
+        self._yield_control()  # reading a busy bus would starve everything else
+
+    def catch_up(self) -> None:
+        """Send a snapshot to the slow viewers that need one and can take it, whatever their interval."""
+        with self._lock:
             for viewer in list(self._slow.values()):
-                now_in = self.channels.of(viewer.id)
-                soon = viewer.needs_snapshot and not interval_ms
-                if soon or now_in is None or now_in.subscription.interval_ms == interval_ms:
+                if viewer.needs_snapshot or self.channels.of(viewer.id) is None:
                     self._catch_up(viewer)
-        if channels:
-            self._yield_control()  # reading a busy bus would starve everything else
 
     def restart(self) -> None:
         """Send every viewer `hello` and a snapshot, because the data set or the instruments have changed."""

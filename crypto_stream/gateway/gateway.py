@@ -36,6 +36,7 @@ from crypto_stream.gateway.order_sessions.routing import OrderRouting
 from crypto_stream.gateway.order_sessions.sessions import OrderSessions
 from crypto_stream.gateway.shared_frames import SharedFrames
 from crypto_stream.gateway.startup import StartupGrace
+from crypto_stream.gateway.status_schedule import StatusSchedule
 from crypto_stream.gateway.stream import Stream, Watcher
 from crypto_stream.gateway.subscriptions import INTERVALS_MS
 from crypto_stream.gateway.web.admission import AdmissionRules
@@ -55,8 +56,6 @@ _OTHERS = 1024
 _OWN = 64
 # engine.io sessions besides viewers: refused ones, and those that have not joined yet.
 _UNJOINED = 256
-_STATUS_S = 5.0
-_STATUS_CHANGED_S = 0.25
 _TICK_S = 0.25
 _BEAT_S = 1.0
 # Seconds to close all viewers' connections, and to finish pending responses, before the process ends.
@@ -295,15 +294,11 @@ class Gateway:
             due = max(due + period, time.monotonic())
 
     def _send_status_forever(self) -> None:
-        """Send `status` at a fixed interval, and soon after a change."""
-        sent: object = None
-        sent_s = 0.0
+        """Send `status` whenever it is due."""
+        schedule = StatusSchedule(self._mirror)
         while True:
-            time.sleep(_STATUS_CHANGED_S)
-            now_s = time.monotonic()
-            current = (self._mirror.verdict(), self._mirror.states())
-            if current != sent or now_s >= sent_s + _STATUS_S:
-                sent, sent_s = current, now_s
+            time.sleep(_TICK_S)
+            if schedule.due(time.monotonic()):
                 self._delivery.send_status()
 
 

@@ -12,11 +12,11 @@ from crypto_stream.gateway.subscriptions import EVERYTHING, Subscription, Symbol
 from crypto_stream.gateway.topics import OF_SYMBOLS, TOPICS
 from crypto_stream.market.bars import INTERVALS
 from crypto_stream.market.index import symbol_of_series
-from crypto_stream.market.instruments import LONGEST, likely
+from crypto_stream.market.instruments import LONGEST, fold
 
 # Instruments for which one viewer may watch topics: each costs the engine messages.
 MAX_WATCHED = 20
-# Symbols that one viewer may subscribe to before the instruments are known.
+# Symbols that one viewer may name before the instruments are known.
 MAX_UNKNOWN = 1_000
 
 _TOO_MANY = f"candles and topics are served for at most {MAX_WATCHED} symbols"
@@ -54,15 +54,15 @@ def parse_subscribe(
         raise RefusedError("bad_payload", "interval_ms must be a whole number of milliseconds")
     symbols = _symbols(mirror, ask.symbols)
     if present is not None:
+        if present.symbols.everything:
+            symbols = _as_spelled(mirror, present.symbols, symbols)
         symbols = present.symbols.plus(symbols)
+    _check_unknown(mirror, symbols)
     named = {text for text in ask.topics if text in OF_SYMBOLS} | ({"venues"} if ask.venues else set())
     topics = [(name, "") for name in OF_SYMBOLS if name in named]
     topics += [("candles", ask.candles)] if ask.candles else []
     if topics and len(symbols.among(mirror.catalogue.positions)) > MAX_WATCHED:
         raise RefusedError("too_many_symbols", _TOO_MANY)
-    if mirror.epoch is None and len(symbols.names) > MAX_UNKNOWN:
-        text = f'until the engine is connected, subscribe to at most {MAX_UNKNOWN} symbols or to "all"'
-        raise RefusedError("too_many_symbols", text)
     others = tuple(sorted({_other(text) for text in ask.topics if text not in OF_SYMBOLS}))
     if len(others) > MAX_WATCHED:
         raise RefusedError("too_many_topics", f"at most {MAX_WATCHED} topics")
@@ -75,7 +75,11 @@ def parse_unsubscribe(
     """Return what remains of the viewer's subscription after an `unsubscribe`; RefusedError if invalid."""
     symbols = _symbols(mirror, _read(Unsubscribe, payload).symbols)
     present = present or Subscription(Symbols())
-    return present._replace(symbols=present.symbols.minus(symbols))
+    if not present.symbols.everything:
+        symbols = _as_spelled(mirror, present.symbols, symbols)
+    remaining = present.symbols.minus(symbols)
+    _check_unknown(mirror, remaining)
+    return present._replace(symbols=remaining)
 
 
 def resolve(mirror: Mirror, wanted: Subscription) -> tuple[Subscription, dict[str, Any] | None]:
@@ -99,6 +103,31 @@ def resolve(mirror: Mirror, wanted: Subscription) -> tuple[Subscription, dict[st
     return wanted, _refused(
         "unknown_symbol", sorted(unknown), f"no instrument {', '.join(sorted(unknown)[:5])}"
     )
+
+
+def _as_spelled(mirror: Mirror, present: Symbols, wanted: Symbols) -> Symbols:
+    """Spell symbols that are taken out of `present.names` as they stand there.
+
+    Until the instruments are known, `BTC/USDT` and `btcusdt` are two names of one, but `arb-usd` and `arbusd`
+    may be two instruments. In doubt the viewer gets more: a name that is subscribed to exactly as written is
+    the only one that goes; of those that are not to be served, all that look alike go.
+    """
+    if mirror.epoch is not None:
+        return wanted
+    alike: dict[str, set[str]] = {}
+    for text in present.names:
+        alike.setdefault(fold(text), set()).add(text)
+    names: set[str] = set()
+    for text in wanted.names:
+        exact = text in present.names and not present.everything
+        names |= {text} if exact else alike.get(fold(text), {text})
+    return wanted._replace(names=frozenset(names))
+
+
+def _check_unknown(mirror: Mirror, symbols: Symbols) -> None:
+    if mirror.epoch is None and len(symbols.names) > MAX_UNKNOWN:
+        text = f'until the engine is connected, name at most {MAX_UNKNOWN} symbols, or "all"'
+        raise RefusedError("too_many_symbols", text)
 
 
 def _other(text: str) -> tuple[str, str]:
@@ -134,7 +163,7 @@ def _symbols(mirror: Mirror, wanted: list[str] | Literal["all"]) -> Symbols:
         too_long = next((text for text in wanted if not 0 < len(text) <= LONGEST), None)
         if too_long is not None:
             raise RefusedError("unknown_symbol", f"no instrument {too_long[:40]!r}")
-        return Symbols(False, frozenset(map(likely, wanted)))
+        return Symbols(False, frozenset(text.strip().casefold() for text in wanted))
     found = set()
     for text in wanted:
         instrument = mirror.catalogue.find(text)

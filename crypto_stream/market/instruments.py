@@ -49,12 +49,6 @@ def fold(text: str) -> str:
     return text.strip().casefold().replace("-", "").replace("/", "").replace("_", "")
 
 
-def likely(text: str) -> str:
-    """Return the symbol that `text` most likely means, while the list of instruments is not known yet."""
-    key = fold(text)
-    return f"ticker_{key[6:]}" if key.startswith("ticker") and is_synthetic(key) else key
-
-
 def split_symbol(symbol: str) -> tuple[str | None, str | None]:
     """Split a joined pair (`btcusdt`) into base and quote (`BTC`, `USDT`), or return two None.
 

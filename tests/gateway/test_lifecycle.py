@@ -162,9 +162,24 @@ async def test_requests_before_the_engine_connects_are_served_later(
             engine.change(price="9.75")
             await until(lambda: viewer.price() == "9.75")
 
-    assert (answer["ok"], answer["symbols"], answer["epoch"]) == (True, ["btcusdt", "nope"], None)
+    assert (answer["ok"], answer["symbols"], answer["epoch"]) == (True, ["btc-usdt", "nope"], None)
     assert (course.status_code, course.json()["symbol"]) == (200, "btcusdt")
     assert viewer.all("refused")[0]["symbols"] == ["nope"]
+
+
+async def test_a_hyphenated_symbol_before_the_engine_connects_is_not_the_joined_one(bus: Path) -> None:
+    """ARB/USD is `arb-usd` beside AR/BUSD, which is `arbusd`."""
+    pairs = [Instrument("arbusd", "AR", "BUSD"), Instrument("arb-usd", "ARB", "USD")]
+    async with running(bus) as gateway, viewing(gateway.url) as viewer:
+        answer = await viewer.subscribe(symbols=["arb-usd"], interval_ms=0)
+        async with Engine(bus, instruments=pairs) as engine:
+            await until(lambda: viewer.price("arb-usd") is not None)
+            engine.change("arbusd", price="1.5")
+            engine.change("arb-usd", price="2.5")
+            await until(lambda: viewer.price("arb-usd") == "2.5")
+
+    assert answer["symbols"] == ["arb-usd"]
+    assert viewer.price("arbusd") is None
 
 
 @SERVERS

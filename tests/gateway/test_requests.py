@@ -124,13 +124,70 @@ def test_subscriptions_before_the_engine_connects_are_resolved_later() -> None:
     everything = parse_subscribe(mirror, None, ({"symbols": "all"},))
     subscription, refused = resolve(full(), fewer)
 
-    assert taken.symbols == Symbols(False, frozenset({"btcusdt", "ticker_00", "nope"}))
+    assert taken.symbols == Symbols(False, frozenset({"btc/usdt", "ticker-00", "nope"}))
     assert fewer.symbols == taken.symbols
     assert everything.symbols == EVERYTHING
     assert subscription.symbols == Symbols(False, frozenset({"btcusdt", "ticker_00"}))
     assert refused is not None
     assert (refused["code"], refused["symbols"]) == ("unknown_symbol", ["nope"])
     assert resolve(full(), everything) == (everything, None)
+
+
+def symbols_after(*changes: tuple[str, list[str]]) -> list[str]:
+    """List what a viewer gets after changes made before `arbusd`, `arb-usd` and `btcusdt` are known."""
+    unknown, mirror = Mirror(), Mirror()
+    known = [
+        Instrument("arbusd", "AR", "BUSD"),
+        Instrument("arb-usd", "ARB", "USD"),
+        Instrument("btcusdt", "BTC", "USDT"),
+    ]
+    state = snapshot()
+    mirror.receive(type(state)("e1", 1, known, [quote(one, 1) for one in known], [], None, {}), 0.0)
+    subscription = None
+    for change, symbols in changes:
+        parse = {"+": parse_subscribe, "-": parse_unsubscribe}[change]
+        subscription = parse(unknown, subscription, ({"symbols": symbols or "all"},))
+    assert subscription is not None
+    resolved, refused = resolve(mirror, subscription)
+    assert refused is None
+    return resolved.symbols.among(mirror.catalogue.positions)
+
+
+ALL: list[str] = []
+
+
+@pytest.mark.parametrize(
+    ("changes", "left"),
+    [
+        ([("+", ["arb-usd"])], ["arb-usd"]),
+        ([("+", ["ARBUSD", "ARB-USD", "arbusd"])], ["arbusd", "arb-usd"]),
+        ([("+", ["BTC/USDT", "btcusdt"])], ["btcusdt"]),
+        ([("+", ["arb-usd", "BTC/USDT"]), ("-", ["btc_usdt"])], ["arb-usd"]),
+        ([("+", ["BTC/USDT", "btc_usdt"]), ("-", ["btcusdt"])], []),
+        ([("+", ["arbusd", "arb-usd"]), ("-", ["arbusd"])], ["arb-usd"]),
+        ([("+", ["arbusd"]), ("+", ["arb-usd"]), ("-", ["arb-usd"])], ["arbusd"]),
+        ([("+", ALL), ("-", ["arb-usd"])], ["arbusd", "btcusdt"]),
+        ([("+", ALL), ("-", ["BTC/USDT"]), ("+", ["btcusdt"])], ["arbusd", "arb-usd", "btcusdt"]),
+        ([("+", ALL), ("-", ["btc/usdt", "btcusdt"]), ("+", ["btcusdt"])], ["arbusd", "arb-usd", "btcusdt"]),
+    ],
+)
+def test_symbols_named_before_the_engine_connects_mean_what_they_mean_later(
+    changes: list[tuple[str, list[str]]], left: list[str]
+) -> None:
+    """A hyphen may tell two instruments apart; of one instrument, any spelling ends any other."""
+    assert symbols_after(*changes) == left
+
+
+def test_exceptions_from_all_before_the_engine_connects_are_bounded() -> None:
+    """However many requests name them."""
+    mirror = Mirror()
+    present = parse_subscribe(mirror, None, ({"symbols": "all"},))
+    present = parse_unsubscribe(mirror, present, ({"symbols": [str(at) for at in range(1_000)]},))
+
+    with pytest.raises(RefusedError) as refused:
+        parse_unsubscribe(mirror, present, ({"symbols": ["1000"]},))
+
+    assert refused.value.code == "too_many_symbols"
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,8 @@ class Catalogue:
         for instrument in instruments:
             key = fold(instrument.symbol)
             self._by_key.setdefault(instrument.symbol if key in self._by_key else key, instrument)
-        self.positions = {instrument.symbol: at for at, instrument in enumerate(self)}
+        self._symbols = [instrument.symbol for instrument in self]
+        self.positions = {symbol: at for at, symbol in enumerate(self._symbols)}
         self._by_part: dict[str, list[str]] = {}
         self._parts = {key: _parts(key) for key in self._by_key}
         for key, parts in self._parts.items():
@@ -177,6 +178,11 @@ class Catalogue:
     def find(self, text: str) -> Instrument | None:
         """Return the instrument that `text` means, or None; an exact symbol is preferred."""
         return self._by_key.get(text.strip().casefold()) or self._by_key.get(fold(text))
+
+    def neighbours(self, symbol: str) -> tuple[str, str]:
+        """Return the symbols before and after a known one, in their order; the first follows the last."""
+        at = self.positions[symbol]
+        return self._symbols[at - 1], self._symbols[(at + 1) % len(self._symbols)]
 
     def near(self, text: str, most: int = 5) -> list[str]:
         """Return up to `most` known symbols similar to `text`, best first.

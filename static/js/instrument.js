@@ -208,7 +208,12 @@ const aim = () => {
 };
 
 aim();
-startPicker(/** @type {HTMLInputElement} */ (node('pick')), node('choices'), (option) => location.assign(other(option)));
+startPicker(
+  /** @type {HTMLInputElement} */ (node('pick')),
+  node('choices'),
+  (option) => location.assign(other(option)),
+  async () => (await import('./instrument/choices.js')).fillChoices(node('choices'), symbol),
+);
 addEventListener('keydown', (event) => {
   const link = neighbours[/** @type {keyof typeof neighbours} */ (event.key)];
   // both together are AltGr

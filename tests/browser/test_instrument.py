@@ -108,6 +108,58 @@ def test_dropdown_by_mouse(live: Open) -> None:
     page.wait_for_url("**/ethusdt")
 
 
+def test_dropdown_by_the_name_of_a_coin(live: Open) -> None:
+    """Bitcoin is BTC; the page's own instrument is marked, and generated ones are named as such."""
+    page = live("/btcusdt")
+    field = page.get_by_role("combobox", name="Go to instrument")
+
+    field.fill("bitcoin")
+    expect(page.locator("#choices").get_by_role("option").first).to_have_text("BTC/USDT")
+    expect(page.locator("#choices [aria-current=page]")).to_have_attribute("data-symbol", "btcusdt")
+    field.fill("ticker_07")
+
+    expect(page.locator("#choices").get_by_role("option")).to_have_text(["ticker_07synthetic"])
+
+
+def test_dropdown_whose_list_does_not_come(visit: Callable[..., Visitor]) -> None:
+    """The page goes on and says so; the next use tries again, and keys pressed meanwhile are not lost."""
+    visitor = visit("/btcusdt", status=200)
+    visitor.expect(500)
+    page = visitor.page
+    field = page.get_by_role("combobox", name="Go to instrument")
+    page.route("**/instruments", lambda route: route.fulfill(status=500))
+
+    field.focus()
+    expect(page.locator(".picker-fault")).to_contain_text("cannot be loaded now")
+    before = page.locator("#price").inner_text()
+    expect(page.locator("#price")).not_to_have_text(before)
+    page.unroute("**/instruments")
+    page.keyboard.type("ticker_31")
+    page.keyboard.press("Enter")
+
+    page.wait_for_url("**/ticker_31")
+
+
+def test_dropdown_loads_its_list_once(live: Open) -> None:
+    """Not before the field is used: the page itself names its own instrument and its neighbours only."""
+    page = live("/btcusdt")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    field = page.get_by_role("combobox", name="Go to instrument")
+    before = page.content()
+
+    for _ in range(2):
+        field.click()
+        expect(page.locator("#choices").get_by_role("option")).to_have_count(106)
+        page.keyboard.press("Escape")
+        field.blur()
+
+    assert 'data-symbol="ticker_55"' not in before
+    assert [url for url in asked if url.endswith("/instruments")] == [
+        page.url.replace("btcusdt", "instruments")
+    ]
+
+
 def test_pin_to_synthetic_and_back(live: Open, system: System) -> None:
     """Pinned to synthetic a real pair is stale with the reason; automatic makes it live again."""
     page = live("/btcusdt")

@@ -95,6 +95,9 @@ async def test_instruments_are_a_list_or_for_browsers_a_page(gateway: Gateway) -
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
     assert 'data-symbol="ethusdt"' in page.text
     assert [one["symbol"] for one in listed.json()["instruments"]] == [one.symbol for one in INSTRUMENTS]
+    assert listed.json()["instruments"][0] == {
+        "symbol": "btcusdt", "base": "BTC", "quote": "USDT", "synthetic": False, "coin": "Bitcoin"
+    }  # fmt: skip
     assert anything.content == listed.content
     assert all("Accept" in one.headers["Vary"].split(", ") for one in (page, anything, listed))
     assert (moved.status_code, moved.headers["Location"]) == (308, "../instruments")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.http_cache.responder import Responder
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.web.response_cache import ResponseCache
+from crypto_stream.market.instruments import Catalogue, Instrument
 from crypto_stream.market.quotes import Quote
 from tests.gateway.engine import INSTRUMENTS, quote
 from tests.gateway.test_cacheable_request import SIMPLE, with_fields
@@ -91,6 +93,45 @@ def test_an_instrument_missing_in_a_snapshot_disappears(cache: ResponseCache, mi
     assert symbols(courses.body(zipped=False)) == ["btcusdt", "ethusdt"]
     assert b"ticker_00" not in board.body(zipped=False)
     assert cache.find("/courses/ticker_00", False) is None
+
+
+def test_the_list_of_instruments_is_built_once_while_it_is_the_same(
+    cache: ResponseCache, mirror: Mirror
+) -> None:
+    """It is what every page's list to pick from is loaded from."""
+    first = cache.listing()
+    mirror.receive(Quotes(4, [quote(INSTRUMENTS[0], 4, "7.5")], {}), 0.0)
+    second = cache.listing()
+    mirror.receive(snapshot(2), 0.0)
+
+    assert second is first
+    assert b"ticker_00" in first.body(zipped=False)
+    assert b"ticker_00" not in cache.listing().body(zipped=False)
+
+
+def test_pages_of_instruments_are_bounded(tmp_path: Path) -> None:
+    """Those used last are kept, whoever looks at all of them; each names only itself and its neighbours."""
+    known = [Instrument(f"c{number:03}usdt", f"C{number:03}", "USDT") for number in range(600)]
+    mirror = Mirror()
+    mirror.receive(Snapshot("e1", 3, known, [quote(one, 1) for one in known], [], None, {}), 0.0)
+    rendered: list[dict[str, Any]] = []
+
+    def render(name: str, **context: Any) -> str:
+        rendered.append(context)
+        return name
+
+    cache = ResponseCache(mirror, render, tmp_path)
+    first = cache.find("/c000usdt", False)
+    for one in known:
+        cache.find(f"/{one.symbol}", False)
+        assert cache.find("/c000usdt", False) is first
+    cache.find("/c101usdt", False)
+    assert len(rendered) == 600
+    cache.find("/c100usdt", False)
+
+    assert len(rendered) == 601
+    assert rendered[0]["neighbours"] == ("c599usdt", "c001usdt")
+    assert not any(isinstance(value, (list, Catalogue)) and value for value in rendered[0].values())
 
 
 def test_a_new_epoch_is_sent_although_all_quotes_are_the_same(cache: ResponseCache, mirror: Mirror) -> None:

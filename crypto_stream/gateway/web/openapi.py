@@ -10,12 +10,12 @@ import crypto_stream
 from crypto_stream.bus.messages import ChangedInstruments, HistoryPage, Sparks
 from crypto_stream.gateway.mirror import MAX_SWITCHES
 from crypto_stream.gateway.verdict import Verdict
+from crypto_stream.gateway.web.listing import Listing
 from crypto_stream.gateway.web.openapi_parts import admin_post, get, json_answer, problem, query
 from crypto_stream.market.bars import INTERVALS
 from crypto_stream.market.best import Best
 from crypto_stream.market.depth import Depth
 from crypto_stream.market.index import Index
-from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.ladder import LEVELS
 from crypto_stream.market.quotes import Quote
 from crypto_stream.market.status import SourceStatus, Start, Switch, Venues
@@ -30,7 +30,7 @@ _SYMBOL = {
 _SCHEMAS, _COMPONENTS = msgspec.json.schema_components(
     (
         *(Quote, SourceStatus, Switch, Venues, Best, Index, Depth, HistoryPage, Sparks, Verdict),
-        *(Start, Instrument, ChangedInstruments),
+        *(Start, Listing, ChangedInstruments),
     ),
     ref_template="#/components/schemas/{name}",
 )
@@ -49,7 +49,7 @@ _PROBLEM = {
     },
 }
 _QUOTE, _SOURCE, _SWITCH, _VENUES, _BEST, _INDEX, _DEPTH, _PAGE, _SPARKS, _VERDICT, *_OTHERS = _SCHEMAS
-_START, _INSTRUMENT, _CHANGED = _OTHERS
+_START, _LISTED, _CHANGED = _OTHERS
 _QUOTES = {"type": "array", "items": _QUOTE}
 _POSITION = {
     "Stream-Epoch": {
@@ -115,7 +115,6 @@ _PIN = admin_post(
     },
     required=("source",),
 )
-_LISTED = {"type": "object", "properties": {"instruments": {"type": "array", "items": _INSTRUMENT}}}
 
 _PATHS: dict[str, Any] = {
     "/": get("The board: all quotes, live.", _A_PAGE),

@@ -14,7 +14,7 @@ from crypto_stream.gateway.web.api import find, quote_response
 from crypto_stream.gateway.web.parameters import query_parameters
 from crypto_stream.gateway.web.problems import prefers_json, prefers_page
 from crypto_stream.gateway.web.response_cache import ResponseCache
-from crypto_stream.gateway.web.responses import Prebuilt, json_prebuilt, respond
+from crypto_stream.gateway.web.responses import Prebuilt, respond
 from crypto_stream.gateway.web.root_path import relative_root_for
 
 
@@ -41,7 +41,10 @@ def pages(mirror: Mirror, responses: ResponseCache, files: Path) -> Blueprint:
 
     @blueprint.get("/instruments")
     def instruments() -> Response:
-        return respond(responses.instruments()) if prefers_page() else _instruments(mirror)
+        if prefers_page():
+            return respond(responses.instruments())
+        query_parameters()
+        return respond(responses.listing())
 
     @blueprint.get("/<path:symbol>")
     def instrument(symbol: str) -> Response | Redirect:
@@ -63,11 +66,6 @@ def pages(mirror: Mirror, responses: ResponseCache, files: Path) -> Blueprint:
 
 def _page(page: Callable[[], Prebuilt]) -> Response:
     return respond(page())
-
-
-def _instruments(mirror: Mirror) -> Response:
-    query_parameters()
-    return respond(json_prebuilt({"instruments": list(mirror.catalogue)}, by_accept=True))
 
 
 def _canonical_path(pages: Container[str]) -> Redirect | None:

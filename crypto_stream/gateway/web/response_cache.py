@@ -10,6 +10,7 @@ import crypto_stream
 from crypto_stream import layout
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.web.csv_body import CSV, csv_body
+from crypto_stream.gateway.web.listing import listing
 from crypto_stream.gateway.web.openapi import DESCRIPTION
 from crypto_stream.gateway.web.responses import HTML, LIVE, PAGE, Prebuilt, json_prebuilt
 from crypto_stream.gateway.web.root_path import relative_root
@@ -20,13 +21,15 @@ from crypto_stream.market.quotes import Quote
 # Larger files are read from disk for each request.
 _MAX_FILE_BYTES = 64 * 1024
 _STATIC = "/static/"
+# Pages of instruments, about 20 kB each: those used last are kept.
+_MAX_OF_INSTRUMENTS = 500
 
 
 class ResponseCache:
     """Prebuilt responses, each made at the first request after its content has changed.
 
-    It holds at most two per instrument and one per page and file. Files are listed once, at the start; those
-    added to the folder later are not cached.
+    It holds at most two quotes per instrument, the pages of 500 instruments, and one response per other page
+    and file. Files are listed once, at the start; those added to the folder later are not cached.
     """
 
     def __init__(self, mirror: Mirror, render: Callable[..., str], folder: Path) -> None:
@@ -49,6 +52,7 @@ class ResponseCache:
         }
         self._permanent: dict[str, Prebuilt] = {}
         self._pages: dict[str, Prebuilt] = {}
+        self._of_instruments: dict[str, Prebuilt] = {}  # pages, the one used last at the end
         self._live: dict[str, Prebuilt] = {}
         self._pages_version = self._page_inputs
         self._live_version = self.version
@@ -143,6 +147,14 @@ class ResponseCache:
             command=layout.COMMAND,
         )
 
+    def listing(self) -> Prebuilt:
+        """Return the instruments as JSON."""
+
+        def make() -> Prebuilt:
+            return json_prebuilt(listing(self._mirror.catalogue), by_accept=True)
+
+        return self._cached(self._pages, "/instruments as JSON", make)
+
     def markets(self) -> Prebuilt:
         """Return the page that compares the venues of each real pair."""
         instruments = list(self._mirror.catalogue)
@@ -157,15 +169,19 @@ class ResponseCache:
         return self._page("/status", "status.html", command=layout.COMMAND)
 
     def instrument(self, symbol: str) -> Prebuilt:
-        """Return the page of a known instrument."""
+        """Return the page of a known instrument; it names no others but its neighbours."""
         catalogue = self._mirror.catalogue
-        return self._page(
+        page = self._page(
             f"/{symbol}",
             "instrument.html",
+            self._of_instruments,
             instrument=catalogue.find(symbol),
-            instruments=list(catalogue),
+            neighbours=catalogue.neighbours(symbol),
             venues=self._venues,
         )
+        if len(self._of_instruments) > _MAX_OF_INSTRUMENTS:
+            del self._of_instruments[next(iter(self._of_instruments))]
+        return page
 
     def file(self, name: str) -> Prebuilt | None:
         """Return a static file; None if there is none or it is large."""
@@ -176,7 +192,9 @@ class ResponseCache:
             self._permanent, name, lambda: Prebuilt(path.read_bytes(), _media_type(name), cache=LIVE)
         )
 
-    def _page(self, path: str, template: str, **context: object) -> Prebuilt:
+    def _page(
+        self, path: str, template: str, cache: dict[str, Prebuilt] | None = None, **context: object
+    ) -> Prebuilt:
         def make() -> Prebuilt:
             text = self._render(
                 template,
@@ -189,7 +207,7 @@ class ResponseCache:
             # Until the engine has connected the list of instruments is empty: do not let it be cached.
             return Prebuilt(text.encode(), HTML, cache=PAGE if self._mirror.epoch else LIVE)
 
-        return self._cached(self._pages, path, make)
+        return self._cached(self._pages if cache is None else cache, path, make)
 
     def _cached(self, cache: dict[str, Prebuilt], key: str, make: Callable[[], Prebuilt]) -> Prebuilt:
         """Return the cached response if it is still current, else make it."""
@@ -199,9 +217,11 @@ class ResponseCache:
         if self._pages_version != self._page_inputs:
             self._pages_version = self._page_inputs
             self._pages.clear()
-        made = cache.get(key)
+            self._of_instruments.clear()
+        made = cache.pop(key, None)
         if made is None:
-            made = cache[key] = make()
+            made = make()
+        cache[key] = made  # at the end, as the one used last
         return made
 
     def _position(self) -> dict[str, str]:

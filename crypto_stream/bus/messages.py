@@ -204,7 +204,7 @@ class HistoryPage(msgspec.Struct, frozen=True):
 
 
 class GetSparks(msgspec.Struct, frozen=True, array_like=True, tag="get_sparks"):
-    """Get the sparklines of all instruments; answered with `Sparks`."""
+    """Get the sparklines of all instruments; answered with `Sparks`, by the engine as `SparkParts`."""
 
 
 class Sparks(msgspec.Struct, frozen=True):
@@ -217,6 +217,15 @@ class Sparks(msgspec.Struct, frozen=True):
     seq: int
     interval_ms: int
     sparks: dict[str, list[tuple[int, str]]]
+
+
+class SparkParts(msgspec.Struct, frozen=True):
+    """`Sparks` with each line still encoded: neither end has to handle all of them in one piece."""
+
+    epoch: str
+    seq: int
+    interval_ms: int
+    sparks: dict[str, msgspec.Raw]
 
 
 class Pin(msgspec.Struct, frozen=True, array_like=True, tag="pin"):

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
-from crypto_stream.bus.messages import GetHistory, HistoryPage, Sparks
+from crypto_stream.bus.codec import encode_value
+from crypto_stream.bus.messages import GetHistory, HistoryPage, SparkParts
 from crypto_stream.errors import RefusedError
 from crypto_stream.history.history import History
 from crypto_stream.history.queries import HistoryQuery
 from crypto_stream.market.bars import INTERVALS
+
+# Sparklines made in one piece: about half a millisecond.
+_LINES_AT_ONCE = 25
 
 
 async def page(history: History, request: GetHistory, epoch: str, seq: int) -> HistoryPage:
@@ -35,10 +40,19 @@ async def page(history: History, request: GetHistory, epoch: str, seq: int) -> H
     )
 
 
-def sparks(history: History, epoch: str, seq: int) -> Sparks:
-    """Return the sparkline of every instrument."""
-    lines = {symbol: history.recent.spark(symbol) for symbol in history.recent.symbols}
-    return Sparks(epoch, seq, INTERVALS["1m"], lines)
+async def sparks(history: History, epoch: str, seq: int) -> SparkParts:
+    """Make the sparkline of every instrument, a few at a time, between which prices pass.
+
+    They include at least everything up to `seq`; instruments may be removed meanwhile.
+    """
+    lines = {}
+    symbols = iter(list(history.recent.symbols))
+    while some := list(islice(symbols, _LINES_AT_ONCE)):
+        for symbol in some:
+            if symbol in history.series:
+                lines[symbol] = encode_value(history.recent.spark(symbol))
+        await asyncio.sleep(0)
+    return SparkParts(epoch, seq, INTERVALS["1m"], lines)
 
 
 async def from_callbacks(

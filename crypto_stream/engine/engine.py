@@ -29,7 +29,7 @@ from crypto_stream.bus.messages import (
     RequestBody,
     RulesChanged,
     Snapshot,
-    Sparks,
+    SparkParts,
     ToGateway,
     TopicUpdate,
     Watch,
@@ -281,7 +281,7 @@ class Engine:
             raise RefusedError("unknown_symbol", f"There are no bars of {request.symbol!r}.")
         return answers.page(self._history, request, self.publisher.epoch, self.publisher.seq)
 
-    def _on_sparks(self, gateway: str, request: GetSparks) -> Sparks:
+    def _on_sparks(self, gateway: str, request: GetSparks) -> Awaitable[SparkParts]:
         return answers.sparks(self._history, self.publisher.epoch, self.publisher.seq)
 
     def _on_pin(self, gateway: str, request: Pin) -> None:

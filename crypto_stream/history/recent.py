@@ -81,9 +81,8 @@ class Recent:
         """Return the last price of each minute of the last hour: (time, price), oldest first."""
         live = self._series[symbol].live("1m")
         bars = (*self._minutes[symbol], *([] if live is None else [live]))
-        points = [(bar.time, bar.close) for bar in bars]
-        since = points[-1][0] - _HOUR_MS if points else 0
-        return [point for point in points if point[0] > since]
+        since = bars[-1].time - _HOUR_MS if bars else 0
+        return [(bar.time, bar.close) for bar in bars if bar.time > since]
 
     def figures(self, symbol: str) -> Figures | None:
         """Return the 24 h figures from an instrument's bars; None until its last day is read."""

@@ -67,21 +67,47 @@ def test_the_hour_goes_on_and_forgets(visit: Callable[..., Visitor]) -> None:
     body = """
         const [last, now] = given;
         const known = new sparks.Sparks();
-        known.replace({ a: Array.from({ length: 60 }, (_, at) => [last - (59 - at) * 60000, String(at)]) });
-        const said = ['70', '70', '71'].map((price) => known.note('a', price, now));
+        const all = Array.from({ length: 60 }, (_, at) => [last - (59 - at) * 60000, String(at)]);
+        known.replace({ a: all }, 0);
+        const said = ['70', '70', '71'].map((price, at) => known.note('a', price, now, at + 1));
         const same = known.hour('a', now).slice(-2);
-        known.note('a', '72', now + 60000);
-        known.note('a', '1', now - 600000);
+        known.note('a', '72', now + 60000, 4);
+        known.note('a', '1', now - 600000, 5);
         const later = [60000, 3600000].map((passed) => known.hour('a', now + passed));
         return [said, same, ...later, known.hour('b', 0)];
     """
     said, same, after, later, unknown = _run(visit, body, LAST, NOW)
 
     assert said == [True, False, True]
-    assert same == [[LAST - MINUTE, "58"], [LAST, "71"]]
-    assert [len(after), after[0], after[-1]] == [60, [LAST - 58 * MINUTE, "1"], [LAST + MINUTE, "72"]]
-    assert later == [[LAST + MINUTE, "72"]]
+    assert same == [[LAST - MINUTE, "58"], [LAST, "71", 3]]
+    assert [len(after), after[0], after[-1]] == [60, [LAST - 58 * MINUTE, "1"], [LAST + MINUTE, "72", 4]]
+    assert later == [[LAST + MINUTE, "72", 4]]
     assert unknown == []
+
+
+def test_an_answer_some_seconds_old_puts_no_older_price_over_a_newer_one(
+    visit: Callable[..., Visitor],
+) -> None:
+    """What was seen live after its `seq` stays, of the minute before, too; what was seen earlier goes."""
+    body = """
+        const [last, now] = given;
+        const known = new sparks.Sparks();
+        known.note('a', '1', last - 120000, 10);
+        known.note('a', '2', last - 60000, 20);
+        known.note('a', '3', now, 30);
+        known.note('b', '4', last - 60000, 11);
+        known.note('b', '5', now, 12);
+        known.note('b', '5', now, 16);
+        const answered = () => [[last - 120000, '7'], [last - 60000, '8']];
+        known.replace({ a: answered(), b: [...answered(), [last, '9']], c: answered() }, 15);
+        const shown = ([time, price]) => [(time - last) / 60000, price];
+        return ['a', 'b', 'c'].map((symbol) => known.hour(symbol, now).map(shown));
+    """
+    of_a, of_b, of_c = _run(visit, body, LAST, NOW)
+
+    assert of_a == [[-2, "7"], [-1, "2"], [0, "3"]]
+    assert of_b == [[-2, "7"], [-1, "8"], [0, "5"]]
+    assert of_c == [[-2, "7"], [-1, "8"]]
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,7 @@ class Engine:
         self.reasons: dict[str, str] = {}
         self.pin: str | None = None
         self.asked: list[RequestBody] = []
+        self.sparks = {"btcusdt": [(60_000, "100.00")]}
         self.commands: list[tuple[str, Command]] = []
         self.gateways_left = 0
         self.updates = 0
@@ -175,7 +176,7 @@ class Engine:
                 raise self.page
             return self.page
         if isinstance(ask, GetSparks):
-            return Sparks(self.epoch, self.seq, 60_000, {"btcusdt": [(60_000, "100.00")]})
+            return Sparks(self.epoch, self.seq, 60_000, self.sparks)
         if isinstance(ask, Pin):
             if ask.source not in {*self.states, "auto"}:
                 raise RefusedError("unknown_source", f"no source {ask.source!r}")

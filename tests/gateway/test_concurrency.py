@@ -44,7 +44,7 @@ def test_concurrent_requests_are_limited_in_total_and_per_address() -> None:
 def test_equal_requests_share_one_response() -> None:
     """While it is made, and shortly after; a failure is not shared."""
     now_s = 0.0
-    shared = SingleFlight(lambda: now_s)
+    shared = SingleFlight(0.25, lambda: now_s)
     made: list[str] = []
     begun, go_on = threading.Event(), threading.Event()
 
@@ -75,8 +75,8 @@ def test_equal_requests_share_one_response() -> None:
 
 
 def test_shared_responses_are_bounded_in_bytes() -> None:
-    """The oldest are removed first."""
-    shared = SingleFlight(lambda: 0.0)
+    """The oldest are removed first; a single one is kept, however large."""
+    shared = SingleFlight(0.25, lambda: 0.0)
     made = 0
 
     def large() -> Prebuilt:
@@ -90,6 +90,9 @@ def test_shared_responses_are_bounded_in_bytes() -> None:
     shared.get(0, large)
 
     assert made == 21
+    huge = Prebuilt(bytes(9_000_000), "text/plain")
+    alone = SingleFlight(0.25, lambda: 0.0)
+    assert alone.get("huge", lambda: huge) is alone.get("huge", lambda: Prebuilt(b"", "text/plain")) is huge
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
-from crypto_stream.bus.messages import GetHistory
+from crypto_stream.bus.messages import GetHistory, GetSparks
 from crypto_stream.errors import RefusedError
 from tests.gateway.engine import Engine, bar
 from tests.gateway.process import Gateway, Viewer, running
@@ -156,6 +156,26 @@ async def test_the_last_hour_of_all_instruments_is_one_response(gateway: Gateway
 
     assert status == 200
     assert body["sparks"] == {"btcusdt": [[60_000, "100.00"]]}
+
+
+async def test_the_last_hour_of_all_instruments_is_made_rarely(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """However often the board is opened, the engine makes one answer in several seconds."""
+    bus = tmp_path_factory.mktemp("bus") / "b"
+    loop = asyncio.get_running_loop()
+    async with Engine(bus) as engine, running(bus) as gateway:
+        engine.sparks = {f"c{at:02}usdt": [(60_000, "1.5"), (120_000, f"{at}")] for at in range(60)}
+        await gateway.ready()
+        began, answers = loop.time(), []
+        while loop.time() < began + 1:
+            answers.append(await get(gateway, "/history"))
+        asked = sum(isinstance(one, GetSparks) for one in engine.asked)
+
+        assert asked <= 2 + (loop.time() - began) // 5  # one more if a minute has begun
+
+    sparks = {symbol: [list(point) for point in points] for symbol, points in engine.sparks.items()}
+    assert answers[0][2] == {"epoch": "e1", "seq": 3, "interval_ms": 60_000, "sparks": sparks}
 
 
 async def test_without_an_engine_there_is_no_history(tmp_path_factory: pytest.TempPathFactory) -> None:

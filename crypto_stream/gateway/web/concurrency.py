@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from crypto_stream.gateway.web.problems import ProblemError
 from crypto_stream.gateway.web.responses import Prebuilt
 
-# Seconds for which a response is reused: a chart sees by `seq` and `previous` if it has missed something.
-_REUSE_S = 0.25
 _MAX_BYTES = 8 * 1024 * 1024
 _LONGEST_WAIT_S = 10.0
 
@@ -57,10 +55,14 @@ class _InFlight:
 
 
 class SingleFlight:
-    """Make a response once for all equal requests, while it is made and shortly after; holds at most 8 MB."""
+    """Make a response once for all equal requests, while it is made and for `reuse_s` seconds after.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    Holds at most 8 MB, or a single response.
+    """
+
+    def __init__(self, reuse_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         """Use `clock`, which returns seconds."""
+        self._reuse_s = reuse_s
         self._clock = clock
         self._in_flight: dict[Hashable, _InFlight] = {}
         self._cached: OrderedDict[Hashable, tuple[float, Prebuilt]] = OrderedDict()
@@ -80,7 +82,7 @@ class SingleFlight:
             ours.done.set()
             if self._in_flight.get(key) is ours:
                 del self._in_flight[key]
-        self._cached[key] = (self._clock() + _REUSE_S, response)
+        self._cached[key] = (self._clock() + self._reuse_s, response)
         self._cached.move_to_end(key)
         return response
 
@@ -89,7 +91,7 @@ class SingleFlight:
         now_s = self._clock()
         size = sum(len(response.body(False)) for _, response in self._cached.values())
         for key, (until_s, response) in list(self._cached.items()):
-            if until_s > now_s and size <= _MAX_BYTES:
+            if until_s > now_s and (size <= _MAX_BYTES or len(self._cached) == 1):
                 break
             size -= len(response.body(False))
             del self._cached[key]

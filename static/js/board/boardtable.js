@@ -126,7 +126,7 @@ class Board {
       const { symbol, newest: quote } = row;
       // Only live prices extend the line: a stale price must not look like a quiet market.
       const live = quote?.price && !quote.stale && this.#live.receiving;
-      if (live && this.#sparks.note(symbol, /** @type {string} */ (quote.price), now)) row.undrawn = true;
+      if (live && this.#sparks.note(symbol, /** @type {string} */ (quote.price), now, quote.seq)) row.undrawn = true;
       if (row.undrawn && (row.seen || this.#few)) row.draw(this.#sparks.hour(symbol, now), now);
       else if (byHour) row.compute(this.#sparks.hour(symbol, now));
     }
@@ -138,7 +138,7 @@ class Board {
     return this.#rows.size <= ALL;
   }
 
-  /** Fetch the last hour, which replaces what was recorded live. */
+  /** Fetch the last hour, which replaces what was recorded live before. */
   async #fetch() {
     // The wall clock also runs while the machine sleeps. Without quotes the gateway has no engine yet, so no history either.
     if (Math.abs(Date.now() - this.#fetched) < FETCH_MS || !this.#live.quotes.size) return;
@@ -146,7 +146,8 @@ class Board {
     try {
       const response = await fetch('./history', { headers: { Accept: 'application/json' } });
       if (!response.ok) throw new Error(response.statusText);
-      this.#sparks.replace((await response.json()).sparks);
+      const { sparks, seq } = await response.json();
+      this.#sparks.replace(sparks, seq);
       for (const row of this.#rows.values()) row.undrawn = true;
       this.#second = true;
       this.#repaint();

@@ -18,15 +18,26 @@ export const HEIGHT = 28;
 /** Padding, so that the thickness of the line fits in. */
 const EDGE = 2;
 
-/** @typedef {[number, string]} Point start of the minute in ms, last price in it */
+/** @typedef {[number, string, number?]} Point start of the minute in ms, last price in it, and its `seq` if it was seen live */
 
 export class Sparks {
   /** @type {Map<string, Point[]>} oldest first; at most MINUTES of each symbol */
   #points = new Map();
 
-  /** Replace everything by the server's last hour. @param {{[symbol: string]: Point[]}} sparks */
-  replace(sparks) {
-    this.#points = new Map(Object.entries(sparks).map(([symbol, points]) => [symbol, points.slice(-MINUTES)]));
+  /**
+   * Replace everything by the server's last hour, apart from what was seen live since then: the answer may be some seconds old.
+   *
+   * @param {{[symbol: string]: Point[]}} sparks
+   * @param {number} seq the newest change that they include
+   */
+  replace(sparks, seq) {
+    const before = this.#points;
+    this.#points = new Map();
+    for (const [symbol, points] of Object.entries(sparks)) {
+      const newer = (before.get(symbol) ?? []).filter(([, , seen = 0]) => seen > seq);
+      const older = newer.length ? points.filter(([time]) => time < newer[0][0]) : points;
+      this.#points.set(symbol, [...older, ...newer].slice(-MINUTES));
+    }
   }
 
   /**
@@ -35,15 +46,20 @@ export class Sparks {
    * @param {string} symbol
    * @param {string} price
    * @param {number} now server's clock, ms
+   * @param {number} seq of its quote
    * @returns {boolean}
    */
-  note(symbol, price, now) {
+  note(symbol, price, now, seq) {
     const minute = now - (now % MINUTE_MS);
     const points = this.#points.get(symbol) ?? [];
     const last = points.at(-1);
-    if (last && (last[0] > minute || (last[0] === minute && last[1] === price))) return false;
-    if (last && last[0] === minute) last[1] = price;
-    else points.push([minute, price]);
+    if (last && last[0] > minute) return false;
+    if (last && last[0] === minute) {
+      const same = last[1] === price;
+      points[points.length - 1] = [minute, price, seq];
+      return !same;
+    }
+    points.push([minute, price, seq]);
     if (points.length > MINUTES) points.shift();
     this.#points.set(symbol, points);
     return true;

@@ -176,8 +176,10 @@ class Catalogue:
         return len(self._by_key)
 
     def find(self, text: str) -> Instrument | None:
-        """Return the instrument that `text` means, or None; an exact symbol is preferred."""
-        return self._by_key.get(text.strip().casefold()) or self._by_key.get(fold(text))
+        """Return the instrument that `text` means, or None; preferably the one that is split as in `text`."""
+        exact = text.strip().casefold()
+        hyphenated = exact.replace("/", "-").replace("_", "-")
+        return self._by_key.get(exact) or self._by_key.get(hyphenated) or self._by_key.get(fold(text))
 
     def neighbours(self, symbol: str) -> tuple[str, str]:
         """Return the symbols before and after a known one, in their order; the first follows the last."""

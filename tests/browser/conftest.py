@@ -17,6 +17,7 @@ from tests.waiting import SCALE
 def browser(require_program: Callable[[str], str]) -> Iterator[Browser]:
     """Run Chromium."""
     require_program("chromium")
+    expect.set_options(timeout=15_000 * SCALE)
     with chromium() as running:
         yield running
 
@@ -63,7 +64,6 @@ def visit(browser: Browser, healed: System) -> Iterator[Callable[..., Visitor]]:
 @pytest.fixture
 def live(visit: Callable[..., Visitor]) -> Callable[..., Page]:
     """Return a function that opens a path and waits until its prices are live."""
-    expect.set_options(timeout=15_000 * SCALE)
 
     def open_live(path: str, **context: Any) -> Page:
         page = visit(path, **context).page

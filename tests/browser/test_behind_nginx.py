@@ -10,7 +10,6 @@ from playwright.sync_api import Browser, expect
 from tests.browser.chromium import Visitor
 from tests.browser.system import System
 from tests.process.nginx import UPGRADING, located, nginx
-from tests.waiting import SCALE
 
 pytestmark = pytest.mark.browser
 
@@ -19,7 +18,6 @@ def test_pages_are_live_under_a_path(
     browser: Browser, healed: System, require_program: Callable[[str], str]
 ) -> None:
     """The board, an instrument reached from it, its chart, and the orders page."""
-    expect.set_options(timeout=15_000 * SCALE)
     with nginx(require_program("nginx"), located("/crypto/", f"{healed.url}/"), UPGRADING) as outside:
         visitor = Visitor(browser, outside.url)
         page = visitor.page
@@ -38,7 +36,6 @@ def test_a_page_that_is_refused_says_which_setting_to_change(
     browser: Browser, healed: System, require_program: Callable[[str], str]
 ) -> None:
     """nginx on another port hands on the Host without it: the origin is not ours."""
-    expect.set_options(timeout=15_000 * SCALE)
     changed = located("/", healed.url).replace("$http_host", "$host")
     with nginx(require_program("nginx"), changed, UPGRADING) as outside:
         page = browser.new_context().new_page()

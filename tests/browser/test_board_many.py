@@ -150,7 +150,6 @@ def test_columns_and_compact_rows_are_chosen_and_kept(board: Open) -> None:
     page.locator("#columns input[name=source]").uncheck()
     compact = page.locator("tr[data-symbol]").first.bounding_box()
     page.reload()
-    page.wait_for_selector("tr[data-symbol]:not([data-stale])")
 
     expect(page.locator(".board thead .volume")).to_be_visible()
     expect(page.locator("tr[data-symbol] .high_24h").first).to_have_text("64,500.10")

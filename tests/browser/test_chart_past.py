@@ -57,7 +57,6 @@ def page(browser: Browser, first_and_system: tuple[int, System]) -> Iterator[Pag
     """Open the chart."""
     visitor = Visitor(browser, first_and_system[1].url)
     visitor.page.goto(PATH)
-    expect.set_options(timeout=15_000 * SCALE)
     drawn(visitor.page)
     yield visitor.page
     visitor.close()

@@ -55,7 +55,6 @@ _CELLS = """(symbol) => [...document.querySelector(`#positions [data-symbol=${sy
 @pytest.fixture
 def orders(visit: Visit) -> Callable[..., Page]:
     """Return a function that opens the page and waits until an order can be placed."""
-    expect.set_options(timeout=15_000 * SCALE)
 
     def open_orders(instrument: str = "eurrub", **context: Any) -> Page:
         return ready(visit(f"/orders?instrument={instrument}", **context).page)

@@ -175,7 +175,7 @@ def test_pairs_of_one_joined_name_have_addresses_of_their_own() -> None:
     assert (first.symbol, second.symbol, second.base, second.quote) == ("arbusd", "arb-usd", "ARB", "USD")
     assert again is second
     assert [catalogue.find(text) for text in ("arbusd", "AR-BUSD", "ARB-USD", "arb/usd")] == [
-        first, first, second, first
+        first, first, second, second
     ]  # fmt: skip
     instruments.remove("arbusd")
     instruments.remove("nothing")

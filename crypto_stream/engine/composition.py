@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from decimal import Decimal
 from functools import partial
 
@@ -136,17 +136,17 @@ class Composition:
         for symbol, chain in chains.items():
             if chain:
                 self.loop.add(symbol, chain)
-            else:
-                self._forget(symbol)
+        self._forget({symbol for symbol, chain in chains.items() if not chain})
         return [symbol for symbol, chain in chains.items() if chain]
 
     def replace_pairs(self, chosen: Sequence[Chosen]) -> None:
         """Carry these pairs instead of the present ones; the sources' own instruments remain."""
         wanted = {self.instruments.named(each.instrument).symbol for each in chosen}
         own = {source.name for source in self.sources if not carries_pairs(source)}
-        for symbol, chain in list(self.failover.chains.items()):
-            if symbol not in wanted and own.isdisjoint(chain):
-                self.remove(symbol)
+        chains = self.failover.chains.items()
+        self.remove({symbol for symbol, chain in chains if symbol not in wanted and own.isdisjoint(chain)})
+        for name in self.loop.sources:
+            self.use_room(name)
         self.add(chosen)
         for each in chosen:
             symbol = self.instruments.named(each.instrument).symbol
@@ -161,21 +161,23 @@ class Composition:
         new = [name for name in new if self.loop.sources[name].room != 0]
         new = [name for name in new if self._carry(name, [instrument])]
         if new:
-            self.loop.extend(symbol, [name for name in self.loop.sources if name in (*chain, *new)])
+            self._lengthen(symbol, new)
 
-    def remove(self, symbol: str) -> list[str]:
-        """Remove a pair while the feed runs; return the others that some source now has room for.
+    def remove(self, symbols: Set[str]) -> None:
+        """Remove pairs while the feed runs; `use_room` is to be called after all that leave together.
 
-        Its last price is retained in case it is added again.
+        Their last prices are retained in case they are added again.
         """
-        self.guard.retain(symbol)
-        chain = self.failover.chains[symbol]
-        self.loop.remove(symbol)
+        leaving: dict[str, set[str]] = {source.name: set() for source in self.sources}
+        for symbol in symbols:
+            self.guard.retain(symbol)
+            for name in self.failover.chains[symbol]:
+                leaving[name].add(symbol)
+            self.loop.remove(symbol)
         for source in self.sources:
-            if source.name in chain:
-                self._drop(source, symbol)
-        self._forget(symbol)
-        return [other for name in chain for other in self._use_room(name)]
+            if leaving[source.name]:
+                self._drop(source, leaving[source.name])
+        self._forget(symbols)
 
     def _carry(self, name: str, instruments: Sequence[Instrument]) -> list[Instrument]:
         """Let a source carry more; leave out, and log, what it would confuse with another pair."""
@@ -193,33 +195,44 @@ class Composition:
         managed.add(fitting)
         return fitting
 
-    def _drop(self, source: Source, symbol: str) -> None:
-        """Let a source carry an instrument no longer."""
+    def _lengthen(self, symbol: str, new: Collection[str]) -> None:
+        """Add sources, which carry the instrument already, to its chain."""
+        chain = self.failover.chains[symbol]
+        self.loop.extend(symbol, [name for name in self.loop.sources if name in (*chain, *new)])
+
+    def _drop(self, source: Source, symbols: Set[str]) -> None:
+        """Let a source carry instruments no longer."""
         managed, names, carried = (
             self.loop.sources[source.name], self.names[source.name], self.carried[source.name]
         )  # fmt: skip
-        managed.remove([symbol])
-        names.remove(symbol)
-        managed.listing.removed(symbol)
-        carried[:] = [each for each in carried if each.symbol != symbol]
-        self.book.of(source.name).forget(symbol)
-        if watched := self._watched(source).get(symbol):
-            names.add(watched)
-            managed.listing.added([watched])
-            managed.watch(watched)
+        managed.remove(list(symbols))
+        for symbol in symbols:
+            names.remove(symbol)
+            self.book.of(source.name).forget(symbol)
+        managed.listing.removed(symbols)
+        carried[:] = [each for each in carried if each.symbol not in symbols]
+        for symbol, watched in self._watched(source).items():
+            if symbol in symbols:
+                names.add(watched)
+                managed.listing.added([watched])
+                managed.watch(watched)
 
-    def _forget(self, symbol: str) -> None:
-        self.instruments.remove(symbol)
+    def _forget(self, symbols: Set[str]) -> None:
+        for symbol in symbols:
+            self.instruments.remove(symbol)
         for left in self._left_out.values():
-            if symbol in left:
-                left.remove(symbol)
+            left[:] = [symbol for symbol in left if symbol not in symbols]
 
-    def _use_room(self, name: str) -> list[str]:
+    def use_room(self, name: str) -> list[str]:
         """Let a source carry what it had no room for before, and return that."""
-        left, used = self._left_out[name], list[str]()
-        while left and self.loop.sources[name].room != 0:
-            used.append(left.pop(0))
-            self.extend(used[-1], [name])
+        left, managed, used = self._left_out[name], self.loop.sources[name], list[str]()
+        while left and managed.room != 0:  # what it would confuse with another pair takes none of it
+            part = left[: managed.room]
+            del left[: len(part)]
+            new = [self.instruments[each] for each in part if name not in self.failover.chains[each]]
+            for instrument in self._carry(name, new):
+                self._lengthen(instrument.symbol, [name])
+            used += part
         return used
 
     def restore_bars(self, last_bars: Mapping[str, Bar]) -> None:

@@ -47,11 +47,11 @@ class KeptPairs(msgspec.Struct):
         self.pairs = [*(each for each in self.pairs if each.symbol not in new), *new.values()]
         self.removed = [symbol for symbol in self.removed if symbol not in new]
 
-    def remove(self, symbol: str) -> None:
-        """Keep that a pair was removed, so that the setting does not choose it again."""
-        self.pairs = [each for each in self.pairs if each.symbol != symbol]
-        if symbol not in self.removed:
-            self.removed.append(symbol)
+    def remove(self, symbols: Sequence[str]) -> None:
+        """Keep that pairs were removed, so that the setting does not choose them again."""
+        gone = set(symbols)
+        self.pairs = [each for each in self.pairs if each.symbol not in gone]
+        self.removed = list(dict.fromkeys([*self.removed, *symbols]))
 
 
 def restored(text: str | None, words: Sequence[str]) -> KeptPairs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from crypto_stream.bus.messages import InstrumentsChanged, Quotes, ToGateway
@@ -23,6 +23,9 @@ from crypto_stream.market.instruments import few
 from crypto_stream.orders.service import Orders
 
 log = logging.getLogger(__name__)
+
+# Instruments removed in one iteration of the event loop.
+_REMOVED_AT_ONCE = 50
 
 
 class Parts(NamedTuple):
@@ -72,11 +75,46 @@ class Roster:
         self._feed.extend(symbol, names)
         self._record_index(symbol, {})
 
-    def remove(self, symbols: Sequence[str]) -> None:
-        """Remove instruments: their orders are cancelled, their bars remain stored."""
-        parts, grown = self._parts, set[str]()
+    async def remove(self, symbols: Sequence[str]) -> None:
+        """Remove instruments: their orders are cancelled, their bars remain stored.
+
+        The event loop runs in between, because there may be thousands of them, and very many orders; the
+        caller must add none of them meanwhile. If this is cancelled, the rest is done at once.
+        """
+        steps = self._removal(symbols)
+        try:
+            for _ in steps:
+                await asyncio.sleep(0)
+        finally:
+            for _ in steps:
+                pass
+
+    def _removal(self, symbols: Sequence[str]) -> Iterator[None]:
+        """Remove instruments step by step: each leaves all parts at once, and nothing trades in it any more.
+
+        Gateways are told of all together.
+        """
+        if not symbols:
+            return
+        groups = [symbols[at : at + _REMOVED_AT_ONCE] for at in range(0, len(symbols), _REMOVED_AT_ONCE)]
+        for group in groups:
+            self._remove(group)
+            yield
+        self._publish(InstrumentsChanged([], list(symbols)))
+        log.info("instruments removed", extra={"instruments": len(symbols), "symbols": few(symbols)})
+        for name in self._feed.loop.sources:
+            for symbol in self._feed.use_room(name):
+                self._record_index(symbol, {})
+            yield
+        for group in groups:
+            while self._parts.trading.remove_instruments(group):
+                yield
+
+    def _remove(self, symbols: Sequence[str]) -> None:
+        """Remove instruments from all parts, where some of their orders may remain to be cancelled."""
+        parts = self._parts
+        self._feed.remove(set(symbols))
         for symbol in symbols:
-            grown.update(self._feed.remove(symbol))
             parts.publisher.remove(symbol)
             parts.activity.forget(symbol)
             parts.indexes.forget(symbol)
@@ -84,13 +122,8 @@ class Roster:
             parts.history.remove(symbol)
             if parts.index_bars.remove(symbol):
                 parts.history.remove(series_name(symbol))
-            parts.trading.remove_instrument(symbol)
-        for symbol in grown.intersection(self._feed.instruments):
-            self._record_index(symbol, {})
-        if symbols:
-            parts.topics.drop_unknown()
-            self._publish(InstrumentsChanged([], list(symbols)))
-            log.info("instruments removed", extra={"instruments": len(symbols), "symbols": few(symbols)})
+        parts.topics.drop_unknown()
+        parts.trading.remove_instruments(symbols)
 
     def _read_past(self, symbols: Iterable[str]) -> Mapping[str, Past]:
         """Read what bars continue from; without it they begin anew."""

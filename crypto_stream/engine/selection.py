@@ -105,10 +105,11 @@ class Selection:
         async with self._lock:
             gone = list(dict.fromkeys(self._removable(feed, text) for text in request.remove))
             chosen = [each for text in request.add for each in await self._resolve(feed, text)]
-            roster.remove(gone)
-            for symbol in gone:
-                self._kept.remove(symbol)
-            self._save(self._kept.encode())  # adding may be interrupted
+            try:
+                await roster.remove(gone)
+            finally:  # its gateway may be gone, and this be cancelled; adding may be interrupted
+                self._kept.remove(gone)
+                self._save(self._kept.encode())
             added = await self._add(feed, roster, chosen, asked=True)
             self._save(self._kept.encode())
             self._seek_lists(feed)
@@ -134,7 +135,7 @@ class Selection:
             self._kept.largest = True
             chosen += self._chosen(found, listed)
             if self._by_default:
-                self._replace_default(feed, roster, chosen)
+                await self._replace_default(feed, roster, chosen)
         patterns = [each for each in self._choices if isinstance(each, Pattern)]
         matching = [pair for pair in listed if any(each.matches(pair) for each in patterns)]
         chosen += self._chosen(matching, listed)
@@ -164,10 +165,10 @@ class Selection:
         self._kept.add(kept)
         return added
 
-    def _replace_default(self, feed: Composition, roster: Roster, chosen: Sequence[Chosen]) -> None:
+    async def _replace_default(self, feed: Composition, roster: Roster, chosen: Sequence[Chosen]) -> None:
         """Remove the pairs that stood in for the largest ones, as far as they are not among them."""
         kept = {each.instrument.symbol for each in chosen} | {each.symbol for each in self._kept.pairs}
-        roster.remove([name for name in WITHOUT_LIST if name in feed.instruments and name not in kept])
+        await roster.remove([name for name in WITHOUT_LIST if name in feed.instruments and name not in kept])
 
     def _extend(self, feed: Composition, roster: Roster, listed: Mapping[Pair, list[str]]) -> None:
         """Let sources carry the pairs from lists that they list only now."""

@@ -118,11 +118,12 @@ class Listing:
         rules = {symbol: self._rules(symbol, each.rules) for symbol, each in found.items()}
         self.rules = {**self.rules, **rules}
 
-    def removed(self, symbol: str) -> None:
-        """Forget an instrument, which `names` does not know any more."""
-        self.unlisted.pop(symbol, None)
-        self.halted.pop(symbol, None)
-        self.rules = {name: rules for name, rules in self.rules.items() if name != symbol}
+    def removed(self, symbols: Set[str]) -> None:
+        """Forget instruments, which `names` does not know any more."""
+        for symbol in symbols:
+            self.unlisted.pop(symbol, None)
+            self.halted.pop(symbol, None)
+        self.rules = {name: rules for name, rules in self.rules.items() if name not in symbols}
 
     def learn(self, listed: Sequence[Listed]) -> None:
         """Learn the ids in the venue's complete list, apply it, and call the listeners in `fetched`."""

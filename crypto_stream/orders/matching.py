@@ -209,8 +209,7 @@ class Market:
     def __init__(self, offers: tuple[Offer, Offer] | None = None) -> None:
         """Start without a quote; `offers` are those of a previous market, so that no size is traded twice."""
         self.offers = self._bid, self._ask = offers or (Offer(is_bid=True), Offer(is_bid=False))
-        for offer in self.offers:
-            offer.fresh = False
+        self.close()
         self._buys = _Queue(Side.BUY)
         self._sells = _Queue(Side.SELL)
 
@@ -223,6 +222,11 @@ class Market:
         if self._bid.change(quote.source, quote.bid, quote.bid_size, fresh=fresh):
             self._match(self._bid, self._sells, fills)
         return fills
+
+    def close(self) -> None:
+        """Let nothing trade before the next quote."""
+        for offer in self.offers:
+            offer.fresh = False
 
     def arrive(self, active: ActiveOrder, book: VenueDepth | None = None) -> Arrival:
         """Match an arriving order with what is available; let it rest if its time in force permits.

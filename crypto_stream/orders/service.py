@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 
 from crypto_stream.bus.messages import OrderCounts
@@ -137,13 +137,13 @@ class Orders:
         if (state := self._state or self._opening) is not None:
             self._safely(state.add_instruments, symbols)
 
-    def remove_instrument(self, symbol: str) -> None:
-        """Cancel all active orders in an instrument that was removed.
+    def remove_instruments(self, symbols: Collection[str]) -> bool:
+        """Cancel some active orders in instruments that were removed; call it again while it returns True.
 
         While the store cannot be used they remain, as those in an instrument that is missing at a start.
         """
-        if (state := self._state or self._opening) is not None:
-            self._safely(state.remove_instrument, symbol)
+        state = self._state or self._opening
+        return bool(state and self._safely(state.remove_instruments, symbols) and state.has_orders(symbols))
 
     def commands(self, gateway: str, commands: Iterable[Command]) -> None:
         """Execute commands of one gateway's sessions."""

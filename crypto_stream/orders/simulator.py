@@ -66,6 +66,12 @@ class Simulator:
         for symbol in symbols:
             self._markets.setdefault(symbol, Market())
 
+    def close(self, symbols: Iterable[str]) -> None:
+        """Let nothing trade in these instruments before they are quoted again."""
+        for symbol in symbols:
+            if (market := self._markets.get(symbol)) is not None:
+                market.close()
+
     def offers(self) -> Offers:
         """Return, by symbol, what the newest quotes still offer."""
         return {symbol: market.offers for symbol, market in self._markets.items()}

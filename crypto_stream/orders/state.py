@@ -7,8 +7,9 @@ discarded and a new one is loaded, so memory is never ahead of the disk permanen
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
+from itertools import chain, islice
 
 from crypto_stream.errors import RefusedError
 from crypto_stream.market.exact import plain
@@ -32,6 +33,8 @@ CONNECTION_GONE = "its connection was closed for 60 s"
 INSTRUMENT_REMOVED = "its instrument was removed"
 # Orders loaded in one iteration of the event loop, so that prices continue meanwhile.
 _LOADED_AT_ONCE = 2_000
+# Orders ended at once because their instruments were removed: each takes some 30 µs.
+_ENDED_AT_ONCE = 250
 
 
 class State:
@@ -53,6 +56,7 @@ class State:
         no size is traded twice.
         """
         self.owners: dict[str, Owner] = {}
+        self._by_symbol: dict[str, dict[str, ActiveOrder]] = {}  # the stored active ones, by order_id
         self._open = OpenOrders(settings.max_open)
         self._quotes = quotes
         self._rules = rules
@@ -163,12 +167,16 @@ class State:
         """Open the markets of instruments that were added."""
         self._simulator.add(symbols)
 
-    def remove_instrument(self, symbol: str) -> None:
-        """End all active orders in an instrument that was removed."""
-        orders = [active for owner in self.owners.values() for active in owner.active.values()]
-        for active in orders:
-            if active.order.ticket.symbol == symbol:
-                self.cancel(active, None, INSTRUMENT_REMOVED)
+    def remove_instruments(self, symbols: Collection[str]) -> None:
+        """Close the markets of instruments that were removed, and end some of the active orders in them."""
+        self._simulator.close(symbols)
+        orders = chain.from_iterable(self._by_symbol.get(symbol, {}).values() for symbol in symbols)
+        for active in list(islice(orders, _ENDED_AT_ONCE)):
+            self.cancel(active, None, INSTRUMENT_REMOVED)
+
+    def has_orders(self, symbols: Iterable[str]) -> bool:
+        """Return whether any order in these instruments is active."""
+        return not self._by_symbol.keys().isdisjoint(symbols)
 
     def join(self, session: OwnerSession) -> Owner:
         """Add a session to its owner; raise RefusedError if it has too many."""
@@ -222,6 +230,7 @@ class State:
 
     def _add_active(self, owner: Owner, order: Order) -> ActiveOrder:
         active = owner.active[order.order_id] = active_order(order)
+        self._by_symbol.setdefault(order.ticket.symbol, {})[order.order_id] = active
         return active
 
     def _decide(self, decisions: Iterable[Decision]) -> None:
@@ -260,8 +269,11 @@ class State:
         return Report(0, self._new_id(), exec_type, order.changed_ms, order, **details)
 
     def _drop(self, active: ActiveOrder) -> None:
-        owner = self.owners[active.order.owner]
+        owner, symbol = self.owners[active.order.owner], active.order.ticket.symbol
         del owner.active[active.order.order_id]
+        del self._by_symbol[symbol][active.order.order_id]
+        if not self._by_symbol[symbol]:
+            del self._by_symbol[symbol]
         self._open.count(owner, -1)
         self._forget_if_unused(owner)
 

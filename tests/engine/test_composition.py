@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crypto_stream.engine.composition import Composition
 from crypto_stream.errors import SettingError
@@ -174,7 +176,8 @@ def test_a_listed_pair_without_room_does_not_exist() -> None:
     chosen, bans = load({"sources": "binance", "pairs": "*-usdt"}), dict[str, int]()
     composition = Composition(chosen, [small], pin=None, bans={}, remember_ban=bans.__setitem__, pairs=listed)
     first = list(composition.instruments)
-    composition.remove("btcusdt")
+    composition.remove({"btcusdt"})
+    composition.use_room("binance")
 
     assert first == ["btcusdt"]
     assert list(composition.instruments) == []
@@ -187,8 +190,43 @@ def test_what_gets_room_is_told() -> None:
     okx = load_source("okx", None, {})
     composition = assembled(small, okx, sources="binance,okx", pairs="btcusdt,ethusdt")
     before = dict(composition.failover.chains)
-    told = composition.remove("btcusdt")
+    composition.remove({"btcusdt"})
+    told = composition.use_room("binance")
 
     assert before == {"btcusdt": ("binance", "okx"), "ethusdt": ("okx",)}
     assert told == ["ethusdt"]
     assert composition.failover.chains == {"ethusdt": ("binance", "okx")}
+
+
+PAIRS = [f"c{number}usdt" for number in range(8)]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sets(st.sampled_from(PAIRS), min_size=1)), max_size=12))
+def test_pairs_come_and_go_and_no_source_has_room_for_what_it_left_out(
+    steps: list[tuple[bool, set[str]]],
+) -> None:
+    """However many at once: what a source carries, its names and its connections are those of the chains."""
+    binance, okx, kraken = (load_source(name, None, {}) for name in ("binance", "okx", "kraken"))
+    small = [
+        msgspec.structs.replace(binance, limits=Limits(instruments=2)),
+        msgspec.structs.replace(okx, limits=Limits(instruments=3)),
+    ]
+    composition = assembled(*small, kraken, sources="binance,okx,kraken", pairs="c0usdt,c1usdt,c2usdt,c3usdt")
+    chains = composition.failover.chains
+    for removes, symbols in steps:
+        if removes:
+            composition.remove(symbols & chains.keys())
+            for name in composition.loop.sources:
+                composition.use_room(name)
+        else:
+            composition.add([Chosen(pair(symbol)) for symbol in sorted(symbols)])
+
+        assert set(composition.instruments) == chains.keys()
+        for name, source in composition.loop.sources.items():
+            carried = [each.symbol for each in composition.carried[name]]
+            left_out = source.status(0, pin=None, serving=0).left_out
+            assert len(carried) == len(set(carried))
+            assert set(carried) == source.carries == {symbol for symbol in chains if name in chains[symbol]}
+            assert composition.names[name].symbols.intersection(PAIRS) == source.carries
+            assert set(left_out) == chains.keys() - source.carries
+            assert not (left_out and source.room)

@@ -33,7 +33,7 @@ def test_removing_and_adding_undo_each_other() -> None:
     kept = KeptPairs(["btcusdt"])
     for _ in range(3):
         kept.add([LISTED, ASKED])
-        kept.remove("btcusdt")
+        kept.remove(["btcusdt"])
     removed = list(kept.removed)
     kept.add([LISTED])
 

@@ -152,7 +152,7 @@ async def test_books_follow_instruments_that_come_and_go() -> None:
         before = depth.books.carries(OTHER)
         depth.prices.composition.add([Chosen(pair("ETH-USDT"))])
         await until(lambda: depth.has(PAIR, OTHER))
-        depth.prices.composition.remove(OTHER)
+        depth.prices.composition.remove({OTHER})
         depth.want(PAIR, OTHER)
         after = depth.books.carries(OTHER), depth.books.known(OTHER)
         await until(lambda: all((fake.book_channel, OTHER) not in each.streams for each in fake.clients))

@@ -55,8 +55,8 @@ async def test_a_full_connection_is_followed_by_another_one() -> None:
         await until(lambda: all(feed.serving(symbol) for symbol in added))
         three = len(binance.clients)
         left = add(feed, "btcusdt"), add(feed, "bnbusdt")
-        feed.composition.remove("dotusdt")
-        feed.composition.remove("btcusdt")
+        feed.composition.remove({"dotusdt"})
+        feed.composition.remove({"btcusdt"})
         await until(lambda: len(binance.clients) == 2)
         again = add(feed, "dotusdt")
         await until(lambda: feed.serving("dotusdt"))
@@ -87,7 +87,8 @@ async def test_a_source_gets_room_when_pairs_leave() -> None:
             await until(lambda: feed.serving("solusdt") == "okx")
             status = feed.composition.loop.sources["binance"].status(0, pin=None, serving=0)
             feed.changes.clear()
-            feed.composition.remove("ethusdt")
+            feed.composition.remove({"ethusdt"})
+            feed.composition.use_room("binance")
             await until(lambda: feed.serving("solusdt") == "binance")
             later = feed.composition.loop.sources["binance"].status(0, pin=None, serving=0)
 
@@ -110,7 +111,7 @@ async def test_others_miss_no_event_while_one_comes_and_goes() -> None:
             symbol = ("solusdt", "adausdt", "btcusdt")[number % 3]
             assert add(feed, symbol) == [symbol]
             await asyncio.sleep(0.02 * SCALE)
-            feed.composition.remove(symbol)
+            feed.composition.remove({symbol})
         removed = len(feed.events)
         await until(lambda: _count(feed, "binance", "xrpusdt") > 100 and _count(feed, "okx", "xrpusdt") > 100)
         await until(lambda: len(feed.events) > removed + 50)
@@ -151,7 +152,7 @@ async def test_the_busy_instrument_can_be_added_and_removed() -> None:
         add(feed, "btcusdt")
         await until(lambda: feed.serving("btcusdt") == "binance")
         asked = [text for text in binance.requests if "btcusdt" in text]
-        feed.composition.remove("btcusdt")
+        feed.composition.remove({"btcusdt"})
         await until(lambda: feed.received("binance", "btcusdt"))
 
         assert len(asked) == 1
@@ -170,7 +171,7 @@ async def test_every_venue_takes_a_change_on_an_open_connection(name: str) -> No
         connects = len(venue.connects)
         add(feed, "xrpusdt")
         await until(lambda: feed.serving("xrpusdt") == name, 20 * SCALE)
-        feed.composition.remove("ethusdt")
+        feed.composition.remove({"ethusdt"})
         at_ns = feed.received(name, "btcusdt")
         await until(lambda: feed.received(name, "btcusdt") > at_ns)
         add(feed, "ethusdt")
@@ -179,3 +180,17 @@ async def test_every_venue_takes_a_change_on_an_open_connection(name: str) -> No
         assert len(venue.connects) == connects
         assert feed.composition.loop.sources[name].refused == {}
         assert venue.violations == []
+
+
+async def test_what_leaves_together_costs_one_request() -> None:
+    """A venue that allows few requests is not asked once for each."""
+    async with FakeBinance(LISTED) as binance, running(binance, pairs="ethusdt,xrpusdt,solusdt") as feed:
+        await until(lambda: all(feed.serving(symbol) for symbol in ("ethusdt", "xrpusdt", "solusdt")))
+        feed.composition.remove({"ethusdt", "solusdt"})
+        await until(lambda: any("UNSUBSCRIBE" in text for text in binance.requests))
+        feed.composition.add([Chosen(pair("adausdt"))])
+        await until(lambda: feed.serving("adausdt"))
+        ended = [text for text in binance.requests if "UNSUBSCRIBE" in text]
+
+        assert len(ended) == 1
+        assert all(symbol in ended[0] for symbol in ("ethusdt", "solusdt"))

@@ -257,7 +257,7 @@ def test_the_newest_list_holds_for_what_is_added() -> None:
         listed.added([one])
     found = (named.id_of("ethusdt"), dict(listed.halted), dict(listed.unlisted), set(listed.rules))
     named.remove("ethusdt")
-    listed.removed("ethusdt")
+    listed.removed({"ethusdt"})
 
     halted = {"ethusdt": "listed, but HALT"}
     assert found == ("ETHUSDT", halted, {**halted, "xrpusdt": "not listed"}, {"btcusdt", "ethusdt"})

@@ -84,6 +84,12 @@ class Reference:
         if not self.trouble:
             self._decide(lambda: self._match(symbol))
 
+    def remove(self, symbol: str) -> None:
+        """Remove an instrument, which has no quote when it is there again."""
+        self.shown[symbol] = Shown(None, 0, 0, None, stale=True)
+        if not self.trouble:
+            self._decide(lambda: self._end_all(symbol))
+
     def advance(self, ms: int) -> None:
         until_ms = self.now_ms + ms
         while (due_ms := self._next_ms(until_ms)) is not None:
@@ -214,6 +220,11 @@ class Reference:
     def _end(self, one: Known, exec_type: ExecType) -> None:
         one.status = Status.CANCELLED if exec_type is ExecType.CANCELED else Status.REJECTED
         self._happen(one.order, Event(one.order.order_id, exec_type))
+
+    def _end_all(self, symbol: str) -> None:
+        for one in self.orders.values():
+            if one.left and one.order.ticket.symbol == symbol:
+                self._end(one, ExecType.CANCELED)
 
     def _happen(self, order: Order, event: Event) -> None:
         self.events.setdefault(order.owner, []).append(event)

@@ -170,6 +170,15 @@ class Life(RuleBasedStateMachine):
         if fails:
             self.disk_refuses_or_is_mended(refuses=False)
 
+    @rule(symbol=st.sampled_from(SYMBOLS))
+    def instrument_leaves_and_returns(self, symbol: str) -> None:
+        del self.house.quotes[symbol]
+        self.house.orders.remove_instruments([symbol])
+        self.house.settle()
+        self.house.quotes[symbol] = a_quote(symbol, None, stale=True)
+        self.house.orders.add_instruments([symbol])
+        self.reference.remove(symbol)
+
     @precondition(lambda self: self.reference.sessions and not self.reference.refuses)
     @rule(at=SESSIONS, back=st.integers(0, 2))
     def receive(self, at: int, back: int) -> None:

@@ -297,7 +297,7 @@ async def test_instruments_come_and_go_on_an_open_connection() -> None:
         program.trade("xrpusdt")
         await until(lambda: feed.serving("xrpusdt") == NAME)
         rules = dict(feed.composition.loop.sources[NAME].listing.rules)
-        feed.composition.remove("ethusdt")
+        feed.composition.remove({"ethusdt"})
         await until(lambda: program.of("unsubscribe"))
         program.quote("ethusdt")
         await until(lambda: feed.composition.book.of(NAME).dropped["not_subscribed"])

@@ -104,7 +104,10 @@ class Selection:
             raise RefusedError("starting", "the engine is starting; try again in a second")
         async with self._lock:
             gone = list(dict.fromkeys(self._removable(feed, text) for text in request.remove))
-            chosen = [each for text in request.add for each in await self._resolve(feed, text)]
+            listed, chosen = self._listed(feed), list[Chosen]()
+            for text in request.add:
+                chosen += await self._resolve(feed, text, listed)
+                await asyncio.sleep(0)  # there may be a thousand words, each compared with all pairs
             try:
                 await roster.remove(gone)
             finally:  # its gateway may be gone, and this be cancelled; adding may be interrupted
@@ -177,13 +180,12 @@ class Selection:
             if each.symbol in feed.instruments and set(names).difference(feed.failover.chains[each.symbol]):
                 roster.extend(each.symbol, names)
 
-    async def _resolve(self, feed: Composition, text: str) -> list[Chosen]:
+    async def _resolve(self, feed: Composition, text: str, listed: Mapping[Pair, list[str]]) -> list[Chosen]:
         """Return the pairs that one word of a request means; RefusedError if there are none."""
         try:
             choice = parse_choice(text)
         except ValueError as error:
             raise RefusedError("bad_parameter", str(error)) from None
-        listed = self._listed(feed)
         if isinstance(choice, Named):
             return [self._resolve_name(feed, choice.instrument, listed)]
         if not listed:

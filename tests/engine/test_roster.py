@@ -20,6 +20,8 @@ from crypto_stream.engine.orders import make_orders
 from crypto_stream.engine.persisted_state import PersistedState
 from crypto_stream.engine.roster import Parts, Roster
 from crypto_stream.engine.selection import Selection
+from crypto_stream.errors import RefusedError
+from crypto_stream.feed.handler import Listed
 from crypto_stream.feed.loading import load_sources
 from crypto_stream.settings import load
 
@@ -118,3 +120,31 @@ async def test_nothing_to_remove_is_told_to_nobody(desk: Desk) -> None:
     await desk.roster.remove([])
 
     assert desk.told == []
+
+
+async def test_the_engine_runs_while_very_many_words_are_resolved(desk: Desk) -> None:
+    """Each is compared with what the venues list; nothing has changed when the last one is refused."""
+    turns = 0
+
+    async def look() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    names = [f"D{number}" for number in range(100)]
+    for source in desk.feed.loop.sources.values():
+        source.listing.learn([Listed(name, name, "USDT") for name in names])
+    words = [f"{name}-USDT" for name in names]
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(each) for each in (desk.selection.run(desk.feed, desk.roster), look())]
+        await asyncio.sleep(0)
+        begun = turns
+        with pytest.raises(RefusedError, match="no venue lists E-USDT"):
+            await desk.selection.change(ChangeInstruments([*words, "E-USDT"], []))
+        turns -= begun
+        for each in running:
+            each.cancel()
+
+    assert turns >= len(words)
+    assert len(desk.feed.instruments) == MANY

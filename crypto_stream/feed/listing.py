@@ -154,8 +154,11 @@ class Listing:
 
         Those that `delivered` data have one unless they are halted: the list may be older than a pair.
         """
-        symbols = (self.unlisted.keys() & carried) - (delivered - self.halted.keys())
-        return {symbol: self.unlisted[symbol] for symbol in symbols}
+        return {
+            symbol: why
+            for symbol, why in self.unlisted.items()  # a few; sets of all would be copied ten times a second
+            if symbol in carried and (symbol not in delivered or symbol in self.halted)
+        }
 
     def set_status(self, symbols: Sequence[str], word: str, *, whole: bool = False) -> bool:
         """Apply the status of instruments from a frame: the venue's word, or "" if they trade again.

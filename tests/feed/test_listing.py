@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Set
 from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crypto_stream.errors import MalformedFrame
 from crypto_stream.feed.handler import Listed, Rules
@@ -262,3 +265,36 @@ def test_the_newest_list_holds_for_what_is_added() -> None:
     halted = {"ethusdt": "listed, but HALT"}
     assert found == ("ETHUSDT", halted, {**halted, "xrpusdt": "not listed"}, {"btcusdt", "ethusdt"})
     assert (listed.halted, listed.unlisted, set(listed.rules)) == ({}, {"xrpusdt": "not listed"}, {"btcusdt"})
+
+
+SOME = st.frozensets(st.sampled_from("abcdef"))
+
+
+class NeverListed(Set[str]):
+    """Symbols, of which there may be thousands: one may ask whether it contains one."""
+
+    def __init__(self, symbols: Set[str]) -> None:
+        self._symbols = symbols
+
+    def __contains__(self, symbol: object) -> bool:
+        return symbol in self._symbols
+
+    def __iter__(self) -> Iterator[str]:
+        raise AssertionError("every symbol of a connection was looked at")
+
+    def __len__(self) -> int:
+        return len(self._symbols)
+
+
+@given(SOME, SOME, SOME, SOME)
+def test_which_have_no_market_costs_what_is_unlisted(
+    unlisted: Set[str], halted: Set[str], carried: Set[str], delivered: Set[str]
+) -> None:
+    """Failover asks ten times a second: those that are carried, unless they deliver and are not halted."""
+    listed = listing()
+    listed.unlisted = {symbol: f"no {symbol}" for symbol in unlisted}
+    listed.halted = {symbol: listed.unlisted[symbol] for symbol in unlisted & halted}
+    found = listed.unavailable(NeverListed(carried), NeverListed(delivered))
+
+    expected = (unlisted & carried) - (delivered - halted)
+    assert found == {symbol: f"no {symbol}" for symbol in expected}

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from itertools import islice
 
+from crypto_stream.deadlines import Deadlines
 from crypto_stream.engine.activity import Activity
 from crypto_stream.engine.composition import Composition
 from crypto_stream.engine.whole_topic import WholeTopic
 from crypto_stream.errors import RefusedError
 from crypto_stream.feed.depth import DepthFeed
+from crypto_stream.feed.reconnect import ReconnectingSource
 from crypto_stream.feed.sources import Venue
 from crypto_stream.market import depth
 from crypto_stream.market.depth import NO_BOOK, Depth, VenueDepth
@@ -58,19 +60,25 @@ class DepthBooks:
         self._kept: dict[str, int] = {}  # symbol → since when (monotonic ns)
         self._others: dict[str, tuple[int, int]] = {}  # symbol → when it was looked at, its number then
         self._until_ns: dict[str, int] = {}  # symbol → when nobody will need it any more
+        self._expiry: Deadlines[str] = Deadlines()  # when to look at these; they are prolonged very often
+        self._settled = False  # whether what is kept is what is wanted, as long as `_reached` does not change
+        self._connections: dict[str, list[ReconnectingSource]] = {}  # of each source, for what is kept
+        self._reached: Sequence[object] = ()
         self._changed = asyncio.Event()
         self.listeners: list[Callable[[str], None]] = []
 
     def watch(self, symbol: str) -> None:
         """Keep the books of an instrument until `unwatch`."""
         self._watched.add(symbol)
-        if self._has_books(symbol):
+        self._settled = False
+        if symbol not in self._kept and self._has_books(symbol):
             self._apply(time.monotonic_ns())
 
     def unwatch(self, symbol: str) -> None:
         """Keep them for a few seconds more: pages are reloaded."""
         self._watched.discard(symbol)
         self._others.pop(symbol, None)
+        self._settled = False
         self._keep(symbol, _LINGER_NS)
 
     def forget(self, symbol: str) -> None:
@@ -78,11 +86,16 @@ class DepthBooks:
         self._watched.discard(symbol)
         self._others.pop(symbol, None)
         self._until_ns.pop(symbol, None)
+        self._expiry.discard(symbol)
+        self._settled = False
 
     def need(self, symbol: str) -> None:
-        """Keep the books of an instrument for half a minute; called for each order."""
+        """Keep the books of an instrument for half a minute; called for each order.
+
+        If as many as possible are kept, it must wait until one of them is not needed any more.
+        """
         self._keep(symbol, _LEASE_NS)
-        if symbol not in self._kept and self._has_books(symbol):
+        if symbol not in self._kept and len(self._kept) < MOST and self._has_books(symbol):
             self._apply(time.monotonic_ns())
 
     async def complete(self, symbol: str) -> None:
@@ -155,12 +168,38 @@ class DepthBooks:
                 tasks.create_task(each.run())
             while True:
                 await asyncio.sleep(_TICK_S)
-                self._apply(time.monotonic_ns())
+                self._tick(time.monotonic_ns())
+
+    def _tick(self, now_ns: int) -> None:
+        """Request what is due; determine what is kept only if something has changed that it depends on."""
+        self._expire(now_ns)
+        if self._settled and self._reached == self._reach():
+            for each in self._feeds.values():
+                each.check(now_ns)
+        else:
+            self._apply(now_ns)
+
+    def _expire(self, now_ns: int) -> None:
+        for symbol in self._expiry.due(now_ns):
+            if (until_ns := self._until_ns[symbol]) > now_ns:
+                self._expiry.add(symbol, until_ns)
+            else:
+                del self._until_ns[symbol]
+                self._settled &= symbol not in self._kept
+
+    def _reach(self) -> Sequence[object]:
+        """Return what the sources carry, by its version, and which of their connections deliver."""
+        return [
+            (self._configs[name].names.version, [each.state in _DELIVERING for each in connections])
+            for name, connections in self._connections.items()
+        ]
 
     def _keep(self, symbol: str, lease_ns: int) -> None:
         if self._has_books(symbol):
             until_ns = time.monotonic_ns() + lease_ns
             self._until_ns[symbol] = max(until_ns, self._until_ns.get(symbol, 0))
+            self._expiry.add(symbol, until_ns)
+            self._settled &= symbol in self._kept or len(self._kept) >= MOST
 
     def _has_books(self, symbol: str) -> bool:
         """Return whether any source can give a book; generated prices must not fill what is kept."""
@@ -168,14 +207,18 @@ class DepthBooks:
 
     def _apply(self, now_ns: int) -> None:
         """Request what is watched, then what is needed, over connections that deliver prices now."""
-        self._until_ns = {symbol: at_ns for symbol, at_ns in self._until_ns.items() if at_ns > now_ns}
+        self._expire(now_ns)
         symbols = dict.fromkeys([*sorted(self._watched), *self._until_ns])
         kept = islice(filter(self._has_books, symbols), MOST)
         self._kept = {symbol: self._kept.get(symbol, now_ns) for symbol in kept}
         for name, each in self._feeds.items():
-            of = self._sources[name].of  # the connection that carries an instrument
-            wanted = [symbol for symbol in self._kept if of(symbol).state in _DELIVERING]
-            each.want(wanted, now_ns, self._watched)
+            carrying = {symbol: self._sources[name].of(symbol) for symbol in self._kept}
+            self._connections[name] = list(dict.fromkeys(carrying.values()))
+            delivering = {one for one in self._connections[name] if one.state in _DELIVERING}
+            each.want(
+                [symbol for symbol, one in carrying.items() if one in delivering], now_ns, self._watched
+            )
+        self._settled, self._reached = True, self._reach()
 
     def _of(self, prices: SourcePrices, symbol: str, now_ns: int) -> VenueDepth | str:
         """Return the book of one source, or why there is none."""

@@ -69,13 +69,18 @@ class DepthFeed:
         gone = self._books.want(self._wanted, now_ns)
         if self._wanted:
             self._wake.set()
-        if (session := self._session) is None:
+            if self._session is not None:
+                self._session.cancel(gone)
+        self.check(now_ns)
+
+    def check(self, now_ns: int) -> None:
+        """Request the books that are due, or end a connection that is not needed: several times a second."""
+        if self._session is None:
             return
-        if not self._wanted:
-            session.end(NOT_NEEDED)
-            return
-        session.cancel(gone)
-        session.check(now_ns)
+        if self._wanted:
+            self._session.check(now_ns)
+        else:
+            self._session.end(NOT_NEEDED)
 
     def carries(self, symbol: str) -> bool:
         """Return whether the source carries an instrument."""

@@ -58,7 +58,7 @@ class Names:
     """The venue's ids of instruments, and the reverse.
 
     Readers look ids up in `by_id`, which is updated in place, so that ids from the venue's list take effect
-    at once. A pair known only from the list has no id before.
+    at once. A pair known only from the list has no id before. `version` grows with each change, at least.
     """
 
     def __init__(
@@ -73,6 +73,7 @@ class Names:
         Raises SettingError if two instruments would have the same id.
         """
         self.by_id: dict[str, Instrument] = {}
+        self.version = 0
         self._source = source
         self._venue_id = venue_id
         self._names = names
@@ -90,6 +91,7 @@ class Names:
         if other is not None and other.symbol != instrument.symbol and other.symbol in self._instruments:
             setting = f"CRYPTO_STREAM_{self._source.upper()}_NAMES"
             raise SettingError(f"{setting}: two pairs would both be {named} there; remove one")
+        self.version += 1
         self._instruments[instrument.symbol] = instrument
         if instrument.base and instrument.quote:
             self._by_pair[instrument.base, instrument.quote] = instrument
@@ -98,6 +100,7 @@ class Names:
 
     def remove(self, symbol: str) -> None:
         """Remove an instrument, but not from `by_id`: its frames must remain readable until they end."""
+        self.version += 1
         instrument = self._instruments.pop(symbol)
         self._by_pair.pop((instrument.base, instrument.quote), None)
         self._ids.pop(symbol, None)
@@ -144,6 +147,7 @@ class Names:
     def _name(self, instrument: Instrument, named: str) -> None:
         if (before := self._ids.get(instrument.symbol)) is not None:
             self.by_id.pop(before, None)
+        self.version += 1
         self._ids[instrument.symbol] = named
         self.by_id[named] = instrument
 

@@ -66,6 +66,8 @@ class Topics:
         self._clock = clock
         self._version = 0
         self._watched: dict[str, set[Key]] = {}
+        # The same by topic and key: the gateways that watch it, at least one. A round reads nothing else.
+        self._watchers: dict[str, dict[str, list[str]]] = {name: {} for name in self._topics}
         self._refreshed_s: dict[str, float] = {}
         self._sent_s: dict[Key, float] = {}
         self._hurried: set[Key] = set()
@@ -81,18 +83,24 @@ class Topics:
         requested = {(topic, key): None for topic, each in keys.items() for key in each}
         if len(requested) > MAX_WATCHED:
             raise RefusedError("too_many_keys", f"a gateway watches at most {MAX_WATCHED} keys")
-        known = [key for key in requested if self._has(*key)]
-        before = self._watched.get(gateway, set())
-        states = [self._start(key) for key in known if key not in before]
-        self._watched[gateway] = set(known)
         self._refreshed_s[gateway] = self._clock()
-        self._stop_unwatched(before)
-        return Watched(states, [key for key in requested if not self._has(*key)])
+        watched = self._watched.setdefault(gateway, set())
+        for key in watched - requested.keys():
+            self._leave(gateway, key)
+        answer = Watched([], [])
+        for key in [key for key in requested if key not in watched]:
+            if self._has(*key):
+                answer.now.append(self._join(gateway, key))
+            else:
+                answer.unknown.append(key)
+        return answer
 
     def remove(self, gateway: str) -> None:
         """Forget what this gateway watched."""
         self._refreshed_s.pop(gateway, None)
-        self._stop_unwatched(self._watched.pop(gateway, set()))
+        for key in list(self._watched.get(gateway, ())):
+            self._leave(gateway, key)
+        self._watched.pop(gateway, None)
 
     def happened(self, topic: str, key: str) -> None:
         """Send the changes of a key in this iteration of the event loop, unless some were just sent.
@@ -100,7 +108,7 @@ class Topics:
         What is not sent now is sent by the next round.
         """
         changed = (topic, key)
-        if changed in self._hurried or not any(changed in keys for keys in self._watched.values()):
+        if changed in self._hurried or key not in self._watchers[topic]:
             return
         if self._clock() - self._sent_s.get(changed, 0.0) >= self._topics[topic].every_s:
             self._hurried.add(changed)
@@ -108,13 +116,10 @@ class Topics:
 
     def drop_unknown(self) -> None:
         """Stop watching the keys of instruments that were removed."""
-        gone = {key for keys in self._watched.values() for key in keys if not self._has(*key)}
-        for keys in self._watched.values():
-            keys.difference_update(gone)
-        for topic, key in gone:
-            self._topics[topic].stop(key)
-            self._sent_s.pop((topic, key), None)
-        self._hurried -= gone
+        for topic, watchers in self._watchers.items():
+            for key in [key for key in watchers if not self._has(topic, key)]:
+                for gateway in list(watchers[key]):
+                    self._leave(gateway, (topic, key))
 
     async def run(self) -> None:
         """Send changes until cancelled."""
@@ -138,24 +143,25 @@ class Topics:
             log.warning("a gateway no longer refreshes what it watches", extra={"gateway": gateway})
             self.remove(gateway)
         before_s = self._clock() - spacing_s
-        for key in set[Key]().union(*self._watched.values()):
-            if (topics is None or key[0] in topics) and self._sent_s.get(key, 0.0) <= before_s:
-                self._send_changes_of(key)
+        for topic in self._topics if topics is None else topics:
+            for key in [(topic, key) for key in self._watchers[topic]]:
+                if self._sent_s.get(key, 0.0) <= before_s:
+                    self._send_changes_of(key)
 
     def _has(self, topic: str, key: str) -> bool:
         return topic in self._topics and self._topics[topic].has(key)
 
     def _send_hurried(self, key: Key) -> None:
         self._hurried.discard(key)
-        if self._watchers(key):
+        if self._watchers_of(key):
             self._sent_s[key] = self._clock()  # also if nothing has changed, which took time to find out
             self._send_changes_of(key)
 
-    def _watchers(self, key: Key) -> list[str]:
-        return [gateway for gateway, keys in self._watched.items() if key in keys]
+    def _watchers_of(self, key: Key) -> list[str]:
+        return list(self._watchers[key[0]].get(key[1], ()))
 
     def _send_changes_of(self, key: Key) -> None:
-        watchers = self._watchers(key)
+        watchers = self._watchers_of(key)
         if watchers and (changes := self._topics[key[0]].changes(key[1])) is not None:
             self._sent_s[key] = self._clock()
             self._send(watchers, self._update(key, changes))
@@ -165,15 +171,24 @@ class Topics:
         self._version = max(self._version + 1, time.time_ns() // 1000)
         return TopicUpdate(*key, self._version, encode_value(payload))
 
-    def _start(self, key: Key) -> TopicUpdate:
-        topic = self._topics[key[0]]
-        if any(key in keys for keys in self._watched.values()):
+    def _join(self, gateway: str, key: Key) -> TopicUpdate:
+        """Let a gateway watch a key that it did not watch; return the current state."""
+        topic, name = self._topics[key[0]], key[1]
+        watchers = self._watchers[topic.name]
+        if name in watchers:
             self._send_changes_of(key)  # bring present watchers to the state that the new one gets
-            return self._update(key, topic.current(key[1]))
-        return self._update(key, topic.start(key[1]))
+        state = topic.current(name) if name in watchers else topic.start(name)
+        watchers.setdefault(name, []).append(gateway)
+        self._watched[gateway].add(key)
+        return self._update(key, state)
 
-    def _stop_unwatched(self, before: Iterable[Key]) -> None:
-        watched = set[Key]().union(*self._watched.values())
-        for topic, key in set(before) - watched:
-            self._topics[topic].stop(key)
-            self._sent_s.pop((topic, key), None)
+    def _leave(self, gateway: str, key: Key) -> None:
+        """Let a gateway no longer watch a key that it watches."""
+        topic, name = self._topics[key[0]], key[1]
+        watchers = self._watchers[topic.name]
+        self._watched[gateway].remove(key)
+        watchers[name].remove(gateway)
+        if not watchers[name]:
+            del watchers[name]
+            topic.stop(name)
+            self._sent_s.pop(key, None)

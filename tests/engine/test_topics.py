@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crypto_stream.bus.messages import TopicUpdate
 from crypto_stream.engine.topics import Topics
@@ -112,3 +115,104 @@ async def test_what_was_removed_is_forgotten() -> None:
 
     assert removed == [1]
     assert await desk.change(0.01) == [1, 3]
+
+
+class Ledger:
+    """A topic of which every key changes all the time; it notes which ones are watched."""
+
+    every_s = 0.05
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.exist = set("abc")
+        self.watched: set[str] = set()
+        self.looked_up = 0
+
+    def has(self, key: str) -> bool:
+        """Return whether the key exists now."""
+        self.looked_up += 1
+        return key in self.exist
+
+    def current(self, key: str) -> str:
+        """Return the key."""
+        return key
+
+    def asked(self, key: str) -> str:
+        """Return the key."""
+        return key
+
+    def start(self, key: str) -> str:
+        """Note the key."""
+        assert key not in self.watched
+        self.watched.add(key)
+        return key
+
+    def changes(self, key: str) -> str:
+        """Return the key, which must be watched."""
+        assert key in self.watched
+        return key
+
+    def stop(self, key: str) -> None:
+        """Strike out the key."""
+        self.watched.remove(key)
+
+
+def test_a_repeated_request_looks_up_nothing() -> None:
+    """Gateways repeat what they watch, and most of it stays as it was."""
+    ledger = Ledger("quick")
+    topics = Topics([ledger], lambda _, update: None)
+    topics.watch("one", {"quick": ["a", "b"]})
+    before = ledger.looked_up
+    answer = topics.watch("one", {"quick": ["a", "b"]})
+
+    assert ledger.looked_up == before
+    assert answer.now == []
+
+
+KEYS = st.sets(st.tuples(st.sampled_from(["slow", "quick"]), st.sampled_from("abcd")))
+STEPS: st.SearchStrategy[tuple[str, str, set[tuple[str, str]]]] = st.one_of(
+    st.tuples(st.just("watch"), st.sampled_from(["one", "two", "three"]), KEYS),
+    st.tuples(st.just("leave"), st.sampled_from(["one", "two", "three"]), st.just(set())),
+    st.tuples(st.just("remove"), st.sampled_from("abc"), st.just(set())),
+)
+
+
+@given(st.lists(STEPS, max_size=30))
+def test_a_round_sends_each_key_to_those_that_watch_it(
+    steps: list[tuple[str, str, set[tuple[str, str]]]],
+) -> None:
+    """Whatever gateways asked for, left, or was removed before; topics keep nothing of any other key."""
+    topics = {name: Ledger(name) for name in ("slow", "quick")}
+    sent: dict[tuple[str, str], set[str]] = {}
+
+    def take(gateways: Sequence[str], update: TopicUpdate) -> None:
+        sent[update.topic, update.key] = set(gateways)
+
+    rounds = Topics(topics.values(), take)
+    expected: dict[str, set[tuple[str, str]]] = {}
+    for step, who, keys in steps:
+        if step == "watch":
+            by_topic = {name: sorted(key for topic, key in keys if topic == name) for name in topics}
+            before = expected.get(who, set())
+            expected[who] = {key for key in keys if topics[key[0]].has(key[1])}
+            answer = rounds.watch(who, by_topic)
+            assert {(each.topic, each.key) for each in answer.now} == expected[who] - before
+            assert set(answer.unknown) == keys - expected[who]
+        elif step == "leave":
+            expected.pop(who, None)
+            rounds.remove(who)
+        else:
+            for ledger in topics.values():
+                ledger.exist.discard(who)
+            rounds.drop_unknown()
+            expected = {name: {key for key in held if key[1] != who} for name, held in expected.items()}
+        everything = {key for held in expected.values() for key in held}
+        assert {(name, key) for name, ledger in topics.items() for key in ledger.watched} == everything
+        for name in topics:
+            sent.clear()
+            rounds.send_changes([name])
+            assert sent == {
+                key: {gateway for gateway, held in expected.items() if key in held}
+                for key in everything
+                if key[0] == name
+            }

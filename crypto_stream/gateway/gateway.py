@@ -37,8 +37,9 @@ from crypto_stream.gateway.order_sessions.sessions import OrderSessions
 from crypto_stream.gateway.shared_frames import SharedFrames
 from crypto_stream.gateway.startup import StartupGrace
 from crypto_stream.gateway.status_schedule import StatusSchedule
-from crypto_stream.gateway.stream import Stream, Watcher
+from crypto_stream.gateway.stream import Stream
 from crypto_stream.gateway.subscriptions import INTERVALS_MS
+from crypto_stream.gateway.watcher import Watcher
 from crypto_stream.gateway.web.admission import AdmissionRules
 from crypto_stream.gateway.web.forwarded import Forwarded
 from crypto_stream.gateway.web.metrics import EngineMetrics, GatewayMetrics, registry

@@ -1,18 +1,12 @@
-"""Socket.IO: viewers connecting and leaving, their requests, and which topics the engine must send."""
+"""Socket.IO: viewers connecting and leaving, and their requests."""
 
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from collections.abc import Sized
 from typing import Any
 
-import msgspec
-
-from crypto_stream.bus.interface import WATCH_REFRESH_S, GatewayPort
-from crypto_stream.bus.messages import Watch, Watched
-from crypto_stream.errors import BusError, RefusedError
+from crypto_stream.errors import RefusedError
 from crypto_stream.gateway.connection_log import ConnectionLog
 from crypto_stream.gateway.delivery.delivery import Delivery
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
@@ -23,6 +17,7 @@ from crypto_stream.gateway.pipes import close_transport, pipe_of
 from crypto_stream.gateway.requests import parse_subscribe, parse_unsubscribe, resolve
 from crypto_stream.gateway.subscriptions import Subscription
 from crypto_stream.gateway.viewer_server import ViewerServer
+from crypto_stream.gateway.watcher import Watcher
 from crypto_stream.log_throttle import LogThrottle
 
 log = logging.getLogger(__name__)
@@ -79,6 +74,7 @@ class Stream:
     def resolve_subscriptions(self) -> None:
         """Resolve the subscriptions accepted before the instruments were known."""
         self._delivery.resolve_subscriptions(lambda subscription: resolve(self._mirror, subscription))
+        self._watch.refresh_if_changed()
 
     def _connected(self, viewer_id: str) -> None:
         server = self._socketio.server
@@ -110,10 +106,8 @@ class Stream:
             self._delivery.send_hello(viewer)
 
     def _disconnected(self, viewer_id: str, reason: str = "") -> None:
-        channel = self._delivery.channels.of(viewer_id)
         self._delivery.remove(viewer_id)
-        if channel and channel.subscription.watches:
-            self._watch.refresh()
+        self._watch.refresh_if_changed()
         self.connection_log.left(viewer_id, reason)
 
     def _subscribe(self, viewer_id: str, *payload: object) -> dict[str, Any]:
@@ -138,8 +132,7 @@ class Stream:
         if self._mirror.epoch is None and not subscription.symbols.everything:
             symbols = sorted(subscription.symbols.names)
         apply(viewer, subscription)
-        if subscription.watches or (present and present.watches):
-            self._watch.refresh()
+        self._watch.refresh_if_changed()
         return {
             "ok": True,
             "symbols": symbols,
@@ -156,54 +149,3 @@ class Stream:
         if self._throttle.due(type(error).__name__):
             log.error("a viewer's event failed", exc_info=error)
         return refusal("internal_error", "internal error in the gateway")
-
-
-class Watcher:
-    """Keeps the engine informed of the topics that this gateway's viewers are subscribed to."""
-
-    def __init__(self, delivery: Delivery, mirror: Mirror, port: GatewayPort) -> None:
-        """`run` sends the requests, one at a time."""
-        self._delivery = delivery
-        self._mirror = mirror
-        self._port = port
-        self._due = threading.Event()
-
-    def refresh(self) -> None:
-        """Send the topics soon; also needed after every reconnect, because the engine has forgotten them."""
-        self._due.set()
-
-    def run(self) -> None:
-        """Send the topics after each `refresh`, and regularly while there are any, for ever."""
-        keys: set[tuple[str, str]] = set()
-        while True:
-            self._due.wait(WATCH_REFRESH_S if keys else None)
-            self._due.clear()
-            before, keys = keys, self._wanted()
-            if keys or before:
-                self._request(keys)
-            self._mirror.topics.keep(keys)
-
-    def _request(self, keys: set[tuple[str, str]]) -> None:
-        by_topic: dict[str, list[str]] = {}
-        for topic, key in sorted(keys):
-            by_topic.setdefault(topic, []).append(key)
-        try:
-            watched = msgspec.msgpack.decode(self._port.request(Watch(by_topic)), type=Watched)
-        except (BusError, RefusedError) as error:
-            log.warning("watch request failed", extra={"reason": str(error)})
-            return
-        if watched.unknown:
-            log.info("the engine has no such keys", extra={"keys": str(watched.unknown[:10])})
-        if watched.now:
-            for update in watched.now:
-                self._mirror.receive(update, time.monotonic())
-            self._delivery.flush(0)
-
-    def _wanted(self) -> set[tuple[str, str]]:
-        positions = self._mirror.catalogue.positions  # the quote of an added one may come later
-        return {
-            key
-            for channel in self._delivery.channels
-            if channel.subscription.watches
-            for key in channel.subscription.keys(positions)
-        }

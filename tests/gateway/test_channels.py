@@ -42,3 +42,24 @@ def test_a_viewer_is_in_exactly_the_channel_of_its_newest_wish(
     for viewer in "vwxyz":
         channel = channels.of(viewer)
         assert (channel.subscription if channel else None) == expected.get(viewer)
+
+
+@given(STEPS)
+def test_the_changes_of_what_channels_watch_are_counted(
+    steps: list[tuple[str, Subscription | None]],
+) -> None:
+    """Whenever other topics are wanted than before, not when a viewer joins or leaves others in a channel."""
+    channels = Channels()
+    for viewer, subscription in steps:
+        before, counted = {one.subscription for one in channels}, channels.watching_changes
+        alone = (channel := channels.of(viewer)) is not None and len(channel.members) == 1
+        if subscription is None:
+            channels.remove(viewer)
+        else:
+            channels.move(viewer, subscription, 0)
+        after = {one.subscription for one in channels}
+
+        if {one for one in before ^ after if one.watches}:
+            assert channels.watching_changes > counted
+        elif not alone:
+            assert channels.watching_changes == counted

@@ -28,9 +28,14 @@ class Channel:
 
 
 class Channels:
-    """All channels, by subscription, by interval and by viewer."""
+    """All channels, by subscription, by interval and by viewer.
+
+    `watching_changes` counts how often a channel with topics began or ended: while it stays, viewers want
+    the same topics.
+    """
 
     def __init__(self) -> None:
+        self.watching_changes = 0
         self._by_subscription: dict[Subscription, Channel] = {}
         self._by_interval: dict[int, dict[Subscription, Channel]] = {}
         self._by_viewer: dict[str, Channel] = {}
@@ -56,6 +61,7 @@ class Channels:
         if channel is None:
             channel = self._by_subscription[subscription] = Channel(subscription, version)
             self._by_interval.setdefault(subscription.interval_ms, {})[subscription] = channel
+            self.watching_changes += subscription.watches
         channel.members[viewer] = pipe
         self._by_viewer[viewer] = channel
         return channel
@@ -69,3 +75,4 @@ class Channels:
         if not channel.members:
             del self._by_subscription[channel.subscription]
             del self._by_interval[channel.subscription.interval_ms][channel.subscription]
+            self.watching_changes += channel.subscription.watches

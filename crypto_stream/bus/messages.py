@@ -165,10 +165,14 @@ class Watch(msgspec.Struct, frozen=True, array_like=True, tag="watch"):
 
 
 class Watched(msgspec.Struct, frozen=True):
-    """The current state of all keys that the gateway did not watch before, and the keys that do not exist."""
+    """The current state of all keys that the gateway did not watch before, and the keys that do not exist.
+
+    For the keys in `no_room` there was no room, so they are not watched; the next request may find some.
+    """
 
     now: list[TopicUpdate]
     unknown: list[tuple[str, str]]
+    no_room: list[tuple[str, str]] = []
 
 
 class GetHistory(msgspec.Struct, frozen=True, array_like=True, tag="get_history"):

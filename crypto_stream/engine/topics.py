@@ -12,11 +12,13 @@ from crypto_stream.bus.codec import encode_value
 from crypto_stream.bus.interface import WATCH_EXPIRES_S
 from crypto_stream.bus.messages import TopicUpdate, Watched
 from crypto_stream.errors import RefusedError
+from crypto_stream.log_throttle import LogThrottle
 
 log = logging.getLogger(__name__)
 
-# Keys that one gateway may watch; each causes a message each `every_s` of its topic, at most.
-MAX_WATCHED = 2_000
+# Different keys that all gateways together may watch: five topics of 2,000 instruments. Each costs 2 kB, and
+# up to 5 µs each `every_s` of its topic to find out that nothing has changed.
+MAX_WATCHED = 10_000
 # A round leaves out what was sent more recently than this part of `every_s`; rounds are further apart.
 _SPACING = 0.9
 
@@ -71,6 +73,7 @@ class Topics:
         self._refreshed_s: dict[str, float] = {}
         self._sent_s: dict[Key, float] = {}
         self._hurried: set[Key] = set()
+        self._throttle = LogThrottle()
 
     def get(self, topic: str, key: str) -> object:
         """Return the current state of a key, or an awaitable of it; RefusedError if it does not exist."""
@@ -79,20 +82,28 @@ class Topics:
         return self._topics[topic].asked(key)
 
     def watch(self, gateway: str, keys: Mapping[str, Sequence[str]]) -> Watched:
-        """Replace what `gateway` watches; return the current state of the keys that are new for it."""
+        """Replace what `gateway` watches; return the current state of the keys that are new for it.
+
+        If there are more keys than may be watched, those that are watched already stay.
+        """
         requested = {(topic, key): None for topic, each in keys.items() for key in each}
-        if len(requested) > MAX_WATCHED:
-            raise RefusedError("too_many_keys", f"a gateway watches at most {MAX_WATCHED} keys")
         self._refreshed_s[gateway] = self._clock()
         watched = self._watched.setdefault(gateway, set())
         for key in watched - requested.keys():
             self._leave(gateway, key)
         answer = Watched([], [])
         for key in [key for key in requested if key not in watched]:
-            if self._has(*key):
+            if not self._has(*key):
+                answer.unknown.append(key)
+            elif self._has_room(*key):
                 answer.now.append(self._join(gateway, key))
             else:
-                answer.unknown.append(key)
+                answer.no_room.append(key)
+        if answer.no_room and self._throttle.due("no room"):
+            log.warning(
+                "more topics are watched than is allowed; if by few addresses, lower max_per_address",
+                extra={"gateway": gateway, "left_out": len(answer.no_room), "limit": MAX_WATCHED},
+            )
         return answer
 
     def remove(self, gateway: str) -> None:
@@ -150,6 +161,10 @@ class Topics:
 
     def _has(self, topic: str, key: str) -> bool:
         return topic in self._topics and self._topics[topic].has(key)
+
+    def _has_room(self, topic: str, key: str) -> bool:
+        """Return whether a key may be watched; one that other gateways watch costs next to nothing."""
+        return key in self._watchers[topic] or sum(map(len, self._watchers.values())) < MAX_WATCHED
 
     def _send_hurried(self, key: Key) -> None:
         self._hurried.discard(key)

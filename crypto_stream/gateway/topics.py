@@ -5,22 +5,25 @@ A new topic is one line in `TOPICS`, beside its file in the engine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Set
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from msgspec.structs import replace
 
+from crypto_stream.bus.interface import WATCH_REFRESH_S
 from crypto_stream.bus.messages import LiveBars, TopicUpdate
 from crypto_stream.errors import BusError
 from crypto_stream.gateway.verdict import UNREACHABLE
 from crypto_stream.market import best, depth, index
-from crypto_stream.market.bars import Bar
+from crypto_stream.market.bars import Bar, Gap
 from crypto_stream.market.best import Best
 from crypto_stream.market.depth import Depth
 from crypto_stream.market.index import Index, symbol_of_series
 from crypto_stream.market.status import Venues
 
+# What viewers read of a key that the engine has no room for.
+NO_ROOM = f"too much is watched at the moment; tried again every {WATCH_REFRESH_S:g} seconds"
 # The longest interval between flushes is 5 s, in which five bars of 1 s close; one more is open.
 _MAX_BARS = 8
 
@@ -96,16 +99,26 @@ class MergedBars:
         return replace(self._newest, previous=previous, bars=changed)
 
 
+class AsOf(NamedTuple):
+    """The data set, the number of its newest change, and the time in ms."""
+
+    epoch: str
+    seq: int
+    time: int
+
+
 class ServedTopic(NamedTuple):
     """How one topic is served: the type of its `payload`, and the class that holds a key's `state`.
 
-    `when_lost` turns a payload into the one shown while the engine is unreachable; if it is None, the payload
-    stays as it was. The keys of a topic are symbols, or symbols and a variant if it has `variants` (candles
-    have intervals), unless it is not `of_instruments`: then viewers name the keys. If a payload has levels,
-    `shortened` returns it with the first ones only.
+    `without_room` makes the payload of a key that the engine has no room to watch. `when_lost` turns a
+    payload into the one shown while the engine is unreachable; if it is None, the payload stays as it was.
+    The keys of a topic are symbols, or symbols and a variant if it has `variants` (candles have intervals),
+    unless it is not `of_instruments`: then viewers name the keys. If a payload has levels, `shortened`
+    returns it with the first ones only.
     """
 
-    payload: Any = Any
+    payload: Any
+    without_room: Callable[[str, AsOf], Any]
     state: Callable[[], KeyState] = LatestPayload
     when_lost: Callable[[Any], Any] | None = None
     of_instruments: bool = True
@@ -118,15 +131,35 @@ def _lost_venues(venues: Venues) -> Venues:
     return Venues(venues.symbol, None, True, UNREACHABLE, None, None, None, None, rows)
 
 
+def _no_venues(symbol: str, _: AsOf) -> Venues:
+    return Venues(symbol, None, True, NO_ROOM, None, None, None, None, [])
+
+
+def _no_bars(key: str, now: AsOf) -> LiveBars:
+    series, _, interval = key.partition("/")
+    return LiveBars(now.epoch, series, interval, now.seq, None, [], Gap(now.time, None, NO_ROOM))
+
+
 # By name, which is both the engine's name of the topic and the event that viewers get.
 TOPICS = {
-    "venues": ServedTopic(Venues, when_lost=_lost_venues),
-    "best": ServedTopic(Best, when_lost=lambda value: best.lost(value, UNREACHABLE)),
-    "index": ServedTopic(Index, when_lost=lambda value: index.lost(value, UNREACHABLE)),
-    "depth": ServedTopic(
-        Depth, when_lost=lambda value: depth.lost(value, UNREACHABLE), shortened=depth.shortened
+    "venues": ServedTopic(Venues, _no_venues, when_lost=_lost_venues),
+    "best": ServedTopic(
+        Best,
+        lambda symbol, _: best.lost(symbol, NO_ROOM),
+        when_lost=lambda value: best.lost(value.symbol, UNREACHABLE),
     ),
-    "candles": ServedTopic(LiveBars, MergedBars, variants=True),
+    "index": ServedTopic(
+        Index,
+        lambda symbol, _: Index(symbol, None, None, True, NO_ROOM, [], []),
+        when_lost=lambda value: index.lost(value, UNREACHABLE),
+    ),
+    "depth": ServedTopic(
+        Depth,
+        lambda symbol, _: depth.lost(symbol, NO_ROOM),
+        when_lost=lambda value: depth.lost(value.symbol, UNREACHABLE),
+        shortened=depth.shortened,
+    ),
+    "candles": ServedTopic(LiveBars, _no_bars, MergedBars, variants=True),
 }
 # Those whose keys are symbols: subscribed to by their name alone, and served by HTTP as /NAME/SYMBOL.
 OF_SYMBOLS = {
@@ -146,6 +179,7 @@ class Topics:
     def __init__(self) -> None:
         self._states: dict[tuple[str, str], KeyState] = {}
         self._engine_versions: dict[tuple[str, str], int] = {}
+        self._without_room: set[tuple[str, str]] = set()
 
     def take(self, update: TopicUpdate, version: int) -> None:
         """Apply an update unless a newer one came before it; BusError if its payload cannot be read."""
@@ -161,6 +195,15 @@ class Topics:
             self._states[key] = served.state()
         self._states[key].apply(payload, version)
         self._engine_versions[key] = update.version
+        self._without_room.discard(key)
+
+    def no_room(self, keys: Iterable[tuple[str, str]], now: AsOf, version: int) -> None:
+        """Show, until the next update of each key, that the engine has no room for it."""
+        for topic, key in keys:
+            if (topic, key) not in self._without_room:
+                self._without_room.add((topic, key))
+                state = self._states[topic, key] = TOPICS[topic].state()
+                state.apply(TOPICS[topic].without_room(key, now), version)
 
     def since(self, topic: str, key: str, version: int) -> object | None:
         """Return what changed of a key after `version`; None if nothing did."""
@@ -169,14 +212,17 @@ class Topics:
 
     def engine_lost(self, version: int) -> None:
         """Replace live payloads by those shown while the engine is unreachable."""
+        self._without_room.clear()
         for (topic, _), state in self._states.items():
             if (when_lost := TOPICS[topic].when_lost) and (payload := state.since(0)) is not None:
                 state.apply(when_lost(payload), version)
 
-    def keep(self, keys: set[tuple[str, str]]) -> None:
+    def keep(self, keys: Set[tuple[str, str]]) -> None:
         """Forget all keys but these: the others are watched no longer, so their states would go stale."""
         for key in self._states.keys() - keys:
-            del self._states[key], self._engine_versions[key]
+            del self._states[key]
+            self._engine_versions.pop(key, None)
+            self._without_room.discard(key)
 
     def forget(self, symbols: Collection[str]) -> None:
         """Forget the keys of instruments that were removed: added again, they begin anew."""

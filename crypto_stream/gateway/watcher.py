@@ -13,6 +13,8 @@ from crypto_stream.bus.messages import Watch, Watched
 from crypto_stream.errors import BusError, RefusedError
 from crypto_stream.gateway.delivery.delivery import Delivery
 from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.topics import AsOf
+from crypto_stream.wall_clock import wall_ms
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ class Watcher:
         self._delivery = delivery
         self._mirror = mirror
         self._port = port
-        self._keys: set[tuple[str, str]] = set()
+        self._keys: dict[tuple[str, str], None] = {}
         self._watching_changes = 0
 
     def refresh(self) -> None:
@@ -55,11 +57,11 @@ class Watcher:
         before, self._keys = self._keys, self._wanted()
         if self._keys or before:
             self._request()
-        self._mirror.topics.keep(self._keys)
+        self._mirror.topics.keep(self._keys.keys())
 
     def _request(self) -> None:
         by_topic: dict[str, list[str]] = {}
-        for topic, key in sorted(self._keys):
+        for topic, key in self._keys:
             by_topic.setdefault(topic, []).append(key)
         try:
             watched = msgspec.msgpack.decode(self._port.request(Watch(by_topic)), type=Watched)
@@ -68,17 +70,25 @@ class Watcher:
             return
         if watched.unknown:
             log.info("the engine has no such keys", extra={"keys": str(watched.unknown[:10])})
-        if watched.now:
-            for update in watched.now:
-                self._mirror.receive(update, time.monotonic())
-            self._delivery.flush(0)
+        if watched.now or watched.no_room:
+            self._show(watched)
 
-    def _wanted(self) -> set[tuple[str, str]]:
+    def _show(self, watched: Watched) -> None:
+        mirror = self._mirror
+        mirror.version += 1
+        now = AsOf(mirror.epoch or "", mirror.seq, wall_ms())
+        mirror.topics.no_room(watched.no_room, now, mirror.version)
+        for update in watched.now:
+            mirror.receive(update, time.monotonic())
+        self._delivery.flush(0)
+
+    def _wanted(self) -> dict[tuple[str, str], None]:
+        """Return the keys, those of the oldest channels first, in case there is no room for all."""
         channels = self._delivery.channels
         self._watching_changes = channels.watching_changes
         positions = self._mirror.catalogue.positions  # the quote of an added one may come later
         return {
-            key
+            key: None
             for channel in channels
             if channel.subscription.watches
             for key in channel.subscription.keys(positions)

@@ -99,9 +99,9 @@ def best(prices: Prices) -> Best:
     )
 
 
-def lost(last: Best, reason: str) -> Best:
+def lost(symbol: str, reason: str) -> Best:
     """Return what is shown of an instrument while nothing is known of its sources."""
-    return Best(last.symbol, True, reason, None, None, None, False, [], [])
+    return Best(symbol, True, reason, None, None, None, False, [], [])
 
 
 def without_ages(value: Best) -> Best:

@@ -92,9 +92,9 @@ def depth(symbol: str, venues: Sequence[VenueDepth], left_out: Sequence[LeftOut]
     )
 
 
-def lost(last: Depth, reason: str) -> Depth:
+def lost(symbol: str, reason: str) -> Depth:
     """Return what is shown of an instrument while nothing is known of its sources."""
-    return Depth(last.symbol, True, reason, [], [], False, [], [])
+    return Depth(symbol, True, reason, [], [], False, [], [])
 
 
 def without_ages(value: Depth) -> Depth:

@@ -6,6 +6,8 @@ import json
 import re
 from pathlib import Path
 
+from crypto_stream.bus.interface import WATCH_REFRESH_S
+from crypto_stream.engine.topics import MAX_WATCHED
 from crypto_stream.gateway.web.openapi import DESCRIPTION
 from crypto_stream.market.quotes import Quote
 
@@ -24,3 +26,9 @@ def test_every_path_is_documented() -> None:
     paths = [path.replace("{symbol}", "btcusdt") for path in DESCRIPTION["paths"]]
 
     assert [path for path in paths if f"{path}`" not in TEXT and f"{path} " not in TEXT] == []
+
+
+def test_the_number_of_topics_is_the_one_that_the_engine_serves() -> None:
+    """And the gateways look for room as often as the text says."""
+    assert f"{MAX_WATCHED:,} different topics" in TEXT
+    assert f"which is looked for every {WATCH_REFRESH_S:g} s" in TEXT

@@ -16,7 +16,7 @@ from crypto_stream.bus.messages import LiveBars, TopicUpdate, Watched
 from crypto_stream.engine.candles import Candles
 from crypto_stream.engine.history import open_history
 from crypto_stream.engine.timekeeping import MachineClocks
-from crypto_stream.engine.topics import MAX_WATCHED, Topics
+from crypto_stream.engine.topics import Topics
 from crypto_stream.errors import RefusedError
 from crypto_stream.history.history import History
 from crypto_stream.market.bars import INTERVALS, Bar, Gap
@@ -149,18 +149,6 @@ def test_what_there_is_not_is_named_and_the_rest_is_watched(told: Told, key: str
     assert told.newest()[0] == [0]
     with pytest.raises(RefusedError, match="there is no candles"):
         told.topics.get("candles", key)
-
-
-def test_more_keys_than_a_gateway_may_watch_change_nothing(told: Told) -> None:
-    """They are refused; what was watched before is watched on."""
-    told.watch("one", f"{SYMBOL}/1s")
-    with pytest.raises(RefusedError, match=str(MAX_WATCHED)) as refused:
-        told.watch("one", *(f"s{number}/1s" for number in range(MAX_WATCHED + 1)))
-    told.trade(0)
-    told.topics.send_changes()
-
-    assert refused.value.code == "too_many_keys"
-    assert told.newest()[0] == [0]
 
 
 def test_what_is_not_said_again_is_forgotten(told: Told) -> None:

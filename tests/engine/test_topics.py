@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Sequence
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_stream.bus.messages import TopicUpdate
-from crypto_stream.engine.topics import Topics
+from crypto_stream.bus.interface import WATCH_EXPIRES_S
+from crypto_stream.bus.messages import TopicUpdate, Watched
+from crypto_stream.engine.topics import MAX_WATCHED, Topics
 
 
 class Numbers:
@@ -167,6 +169,83 @@ def test_a_repeated_request_looks_up_nothing() -> None:
 
     assert ledger.looked_up == before
     assert answer.now == []
+
+
+class Crowd:
+    """Gateways that want more keys than may be watched, and a clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.sent: set[str] = set()
+        self.ledger = Ledger("quick")
+        self.ledger.exist = {str(number) for number in range(MAX_WATCHED + 10)}
+        self.topics = Topics([self.ledger], self._take, lambda: self.now_s)
+
+    def watch(self, gateway: str, *numbers: int) -> Watched:
+        """Let a gateway ask for these keys."""
+        return self.topics.watch(gateway, {"quick": [str(number) for number in numbers]})
+
+    def round(self, after_s: float = 0.0) -> int:
+        """Let a round come after so long; return of how many keys changes were sent."""
+        self.now_s += after_s
+        self.sent.clear()
+        self.topics.send_changes()
+        return len(self.sent)
+
+    def _take(self, gateways: Sequence[str], update: TopicUpdate) -> None:
+        self.sent.add(update.key)
+
+
+def test_keys_beyond_the_limit_are_left_out_and_all_others_stay() -> None:
+    """Also for longer than a request is valid, and wherever in the request the new keys stand."""
+    crowd = Crowd()
+    crowd.watch("one", *range(5, MAX_WATCHED))
+    answer = crowd.watch("one", *range(MAX_WATCHED + 2))
+    crowd.now_s += WATCH_EXPIRES_S - 1
+    again = crowd.watch("one", *range(MAX_WATCHED + 2))
+
+    assert [update.key for update in answer.now] == ["0", "1", "2", "3", "4"]
+    assert answer.no_room == again.no_room == [("quick", str(MAX_WATCHED + extra)) for extra in (0, 1)]
+    assert crowd.round(WATCH_EXPIRES_S - 1) == MAX_WATCHED
+    assert str(MAX_WATCHED) not in crowd.sent
+
+
+def test_a_key_is_watched_once_there_is_room() -> None:
+    """Whether the gateway itself made it, in the same request, or another one."""
+    crowd = Crowd()
+    crowd.watch("one", *range(MAX_WATCHED - 1))
+    crowd.watch("two", MAX_WATCHED)
+    full = crowd.watch("two", MAX_WATCHED, MAX_WATCHED + 1)
+    own = crowd.watch("two", MAX_WATCHED + 1)
+    crowd.watch("one", *range(MAX_WATCHED - 2))
+    others = crowd.watch("two", MAX_WATCHED + 1, MAX_WATCHED + 2)
+
+    assert full.no_room == [("quick", str(MAX_WATCHED + 1))]
+    assert [update.key for update in own.now] == [str(MAX_WATCHED + 1)]
+    assert [update.key for update in others.now] == [str(MAX_WATCHED + 2)]
+    assert own.no_room == others.no_room == []
+
+
+def test_there_is_always_room_for_what_others_watch() -> None:
+    """The limit is for what the engine has to make, which is made once for all gateways."""
+    crowd = Crowd()
+    crowd.watch("one", *range(MAX_WATCHED))
+    answer = crowd.watch("two", 7, MAX_WATCHED)
+
+    assert [update.key for update in answer.now] == ["7"]
+    assert answer.no_room == [("quick", str(MAX_WATCHED))]
+
+
+def test_what_does_not_fit_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """However often gateways ask again."""
+    crowd = Crowd()
+    crowd.watch("one", *range(MAX_WATCHED))
+    for _ in range(3):
+        crowd.watch("two", MAX_WATCHED)
+
+    [record] = caplog.records
+    assert "max_per_address" in record.message
+    assert record.levelname == "WARNING"
 
 
 KEYS = st.sets(st.tuples(st.sampled_from(["slow", "quick"]), st.sampled_from("abcd")))

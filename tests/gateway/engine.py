@@ -99,6 +99,7 @@ class Engine:
         self.gateways_left = 0
         self.updates = 0
         self.silent = False
+        self.has_room = True  # for topics
         self.history_trouble: str | None = None
         self.orders_trouble: str | None = None
         self.order_counts: OrderCounts | None = None
@@ -169,7 +170,8 @@ class Engine:
         if isinstance(ask, GetTopic):
             return self.topics[ask.topic](ask.key)
         if isinstance(ask, Watch):
-            return Watched([], [])
+            wanted = [(topic, key) for topic, keys in ask.keys.items() for key in keys]
+            return Watched([], [], [] if self.has_room else wanted)
         if isinstance(ask, GetHistory):
             await self.may_read.wait()
             if isinstance(self.page, RefusedError):

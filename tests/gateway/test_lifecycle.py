@@ -17,6 +17,7 @@ import pytest_asyncio
 import socketio
 from websockets.frames import Close, Opcode
 
+from crypto_stream.gateway.topics import NO_ROOM
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.quotes import Quote
 from tests.gateway.engine import INSTRUMENTS, Engine, quote
@@ -180,6 +181,27 @@ async def test_a_hyphenated_symbol_before_the_engine_connects_is_not_the_joined_
 
     assert answer["symbols"] == ["arb-usd"]
     assert viewer.price("arbusd") is None
+
+
+async def test_topics_that_the_engine_has_no_room_for_are_shown_as_stale(
+    quick: tuple[Engine, Gateway],
+) -> None:
+    """Quotes go on, and so do the topics once there is room."""
+    engine, gateway = quick
+    engine.has_room = False
+    async with viewing(gateway.url) as viewer:
+        await viewer.subscribe(symbols=["btcusdt"], interval_ms=0, venues=True, candles="1s")
+        [venues] = await viewer.until("venues")
+        [candles] = await viewer.until("candles")
+        engine.change(price="7.5")
+        await until(lambda: viewer.price() == "7.5")
+        engine.publish_venues("btcusdt", "55.5")
+        _, served = await viewer.until("venues", 2)
+
+    assert (venues["symbol"], venues["stale"], venues["reason"]) == ("btcusdt", True, NO_ROOM)
+    assert (candles["bars"], candles["gap"]["to"], candles["gap"]["reason"]) == ([], None, NO_ROOM)
+    assert (candles["epoch"], candles["symbol"], candles["interval"]) == ("e1", "btcusdt", "1s")
+    assert (served["stale"], served["sources"][0]["price"]) == (False, "55.5")
 
 
 @SERVERS

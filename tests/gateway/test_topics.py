@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from crypto_stream.bus.codec import encode_value
 from crypto_stream.bus.messages import LiveBars, TopicUpdate
 from crypto_stream.errors import BusError
-from crypto_stream.gateway.topics import MergedBars, Topics
+from crypto_stream.gateway.topics import NO_ROOM, TOPICS, AsOf, MergedBars, Topics
 from crypto_stream.market import depth
 from crypto_stream.market.bars import Bar, Gap
 
@@ -171,3 +172,50 @@ def test_an_unreadable_update_is_a_bus_error() -> None:
         topics.take(TopicUpdate("candles", "ticker_00/1s", 1, encode_value("rain")), 2)
 
     assert topics.since("weather", "london", 0) is None
+
+
+BARS = ("candles", "btcusdt/1s")
+
+
+def test_bars_that_there_is_no_room_for_have_a_gap() -> None:
+    """It begins now and takes the place of what was shown; it ends with the next update."""
+    topics = Topics()
+    topics.take(TopicUpdate(*BARS, 7, encode_value(message(1, None, bar(1)))), 1)
+    topics.no_room([BARS], AsOf("e1", 5, 99), 2)
+    shown = topics.since(*BARS, 1)
+    topics.no_room([BARS], AsOf("e1", 5, 100), 3)
+    again = topics.since(*BARS, 2)
+    topics.take(TopicUpdate(*BARS, 8, encode_value(message(6, 4, bar(5)))), 4)
+
+    assert shown == LiveBars("e1", "btcusdt", "1s", 5, None, [], Gap(99, None, NO_ROOM))
+    assert again is None
+    assert topics.since(*BARS, 3) == message(6, 4, bar(5))
+
+
+def test_a_key_is_without_room_again_after_an_update_or_a_lost_engine() -> None:
+    """What is shown is replaced each time, or it would stand there as if it were live."""
+    topics = Topics()
+    topics.no_room([BARS], AsOf("e1", 5, 99), 1)
+    topics.take(TopicUpdate(*BARS, 8, encode_value(message(6, 4, bar(5)))), 2)
+    topics.no_room([BARS], AsOf("e1", 7, 100), 3)
+    after_update = topics.since(*BARS, 2)
+    topics.engine_lost(4)
+    topics.no_room([BARS], AsOf("e1", 9, 101), 5)
+
+    assert after_update == LiveBars("e1", "btcusdt", "1s", 7, None, [], Gap(100, None, NO_ROOM))
+    assert topics.since(*BARS, 4) == LiveBars("e1", "btcusdt", "1s", 9, None, [], Gap(101, None, NO_ROOM))
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_every_topic_says_that_there_is_no_room(topic: str) -> None:
+    """In the form of its other updates, so that clients need nothing for it; then it is forgotten."""
+    topics = Topics()
+    key = (topic, "btcusdt/1m" if TOPICS[topic].variants else "btcusdt")
+    topics.no_room([key], AsOf("e1", 5, 99), 1)
+    shown = topics.since(*key, 0)
+    topics.keep(set())
+
+    assert msgspec.convert(msgspec.to_builtins(shown), TOPICS[topic].payload) == shown
+    assert NO_ROOM in str(shown)
+    assert "btcusdt" in str(shown)
+    assert topics.since(*key, 0) is None

@@ -10,10 +10,11 @@ from crypto_stream.bus.codec import encode_value
 from crypto_stream.bus.interface import BusFigures
 from crypto_stream.bus.messages import RequestBody, ToGateway, Watch
 from crypto_stream.bus.orders import OrderCommands
-from crypto_stream.engine.topics import Topics
+from crypto_stream.engine import topics
 from crypto_stream.engine.whole_topic import WholeTopic
 from crypto_stream.errors import BusError
 from crypto_stream.gateway.subscriptions import Subscription, Symbols
+from crypto_stream.gateway.topics import NO_ROOM
 from crypto_stream.gateway.watcher import Watcher
 from crypto_stream.market.status import Venues
 from tests.gateway.engine import INSTRUMENTS
@@ -31,7 +32,7 @@ class Bus:
     """A bus of one gateway, directly to the topics of an engine; it can be cut."""
 
     def __init__(self) -> None:
-        self.topics = Topics([_venues()], lambda _, update: None)
+        self.topics = topics.Topics([_venues()], lambda _, update: None)
         self.asked: list[list[str]] = []
         self.cut = False
 
@@ -120,3 +121,43 @@ def test_a_lost_request_is_made_up_for_by_the_next_one(desk: Desk) -> None:
 
     assert lost == []
     assert [(name, payload["symbol"]) for name, payload in pipe.take()] == [("venues", "btcusdt")]
+
+
+def test_viewers_are_told_of_what_there_is_no_room_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once each, those who come later, too; it is served as soon as there is room."""
+    monkeypatch.setattr(topics, "MAX_WATCHED", 1)
+    desk.viewer("one", venues_of("btcusdt"))
+    desk.send_if_due()
+    _, pipe = desk.viewer("two", venues_of("ethusdt"))
+    desk.send_if_due()
+    told = pipe.take()
+    desk.watcher.send()
+    told_again = pipe.take()
+    _, later = desk.viewer("three")
+    desk.delivery.subscribe(desk.delivery.viewers["three"], venues_of("ethusdt"))
+    told_later = later.take()
+    desk.delivery.remove("one")
+    desk.send_if_due()
+
+    assert [(name, payload["stale"], payload["reason"]) for name, payload in told] == [
+        ("venues", True, NO_ROOM)
+    ]
+    assert told_again == []
+    assert told_later[1:] == told
+    for [(name, payload)] in (pipe.take(), later.take()):
+        assert (name, payload["symbol"], payload["stale"]) == ("venues", "ethusdt", False)
+
+
+def test_what_finds_no_room_in_a_restarted_engine_is_not_shown_as_it_was(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Viewers would take the last state for a live one."""
+    _, pipe = desk.viewer("one", venues_of("btcusdt"))
+    desk.send_if_due()
+    before = pipe.take()
+    monkeypatch.setattr(topics, "MAX_WATCHED", 0)
+    desk.bus.topics.remove("gateway")
+    desk.watcher.send()
+
+    assert [payload["stale"] for _, payload in before] == [False]
+    assert [(payload["stale"], payload["reason"]) for _, payload in pipe.take()] == [(True, NO_ROOM)]

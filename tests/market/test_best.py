@@ -105,7 +105,7 @@ def test_one_empty_side_leaves_the_other() -> None:
 
 def test_what_is_shown_while_the_engine_is_unreachable_has_no_price() -> None:
     """It would be too old to act on."""
-    found = lost(of(top("one", "100", "101")), "the engine is unreachable")
+    found = lost("btcusdt", "the engine is unreachable")
 
     assert (found.symbol, found.stale, found.reason) == ("btcusdt", True, "the engine is unreachable")
     assert (found.bid, found.ask, found.sources) == (None, None, [])

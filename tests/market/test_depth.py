@@ -122,4 +122,4 @@ def test_what_is_compared_shortened_and_lost() -> None:
     assert without_ages(found) == without_ages(later)
     assert ([each.price for each in first.bids], [each.price for each in first.asks]) == (["3"], ["4"])
     assert first.venues == [venue("one", [("3", "1")], [("4", "1")], 1)]
-    assert lost(found, "gone") == Depth("btcusdt", True, "gone", [], [], False, [], [])
+    assert lost("btcusdt", "gone") == Depth("btcusdt", True, "gone", [], [], False, [], [])

@@ -168,18 +168,16 @@ class Topics:
 
     def _send_hurried(self, key: Key) -> None:
         self._hurried.discard(key)
-        if self._watchers_of(key):
+        if key[1] in self._watchers[key[0]]:
             self._sent_s[key] = self._clock()  # also if nothing has changed, which took time to find out
             self._send_changes_of(key)
 
-    def _watchers_of(self, key: Key) -> list[str]:
-        return list(self._watchers[key[0]].get(key[1], ()))
-
     def _send_changes_of(self, key: Key) -> None:
-        watchers = self._watchers_of(key)
-        if watchers and (changes := self._topics[key[0]].changes(key[1])) is not None:
+        topic, name = key
+        watchers = self._watchers[topic].get(name)
+        if watchers and (changes := self._topics[topic].changes(name)) is not None:
             self._sent_s[key] = self._clock()
-            self._send(watchers, self._update(key, changes))
+            self._send(list(watchers), self._update(key, changes))
 
     def _update(self, key: Key, payload: object) -> TopicUpdate:
         """Number an update; numbers follow the clock, so that they increase over restarts, too."""

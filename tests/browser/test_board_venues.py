@@ -157,3 +157,23 @@ def test_contrast(venues: Callable[..., Page], scheme: str) -> None:
     page = venues(color_scheme=scheme)
 
     assert {text: found for text, found in contrasts(page).items() if found < 4.5} == {}
+
+
+def test_a_table_without_rows_says_why(visit: Visit) -> None:
+    """As when the engine has no room for this topic; nothing remains of the rows that came with the page."""
+    said = visit("/docs").page.evaluate(
+        """async (reasons) => {
+            const { VenueTable } = await import('/static/js/live/venues.js');
+            const body = document.createElement('tbody');
+            const table = new VenueTable(body, document.createElement('p'), {});
+            return reasons.map((reason) => {
+                body.append('a row');
+                table.update({ symbol: 'btcusdt', stale: true, reason, sources: [] });
+                table.paint(true);
+                return body.textContent;
+            });
+        }""",
+        ["too much is watched", None],
+    )
+
+    assert said == ["Too much is watched.", "No source carries this instrument."]

@@ -6,7 +6,7 @@
 
 import { subtract } from '../text/decimal.js';
 import { make, mark, write, writeNumber } from '../page/paint.js';
-import { age } from '../text/format.js';
+import { age, asSentence } from '../text/format.js';
 
 /** @typedef {import('./live.js').Venues} Venues */
 /** @typedef {import('./live.js').VenueRow} VenueRow */
@@ -75,8 +75,11 @@ export class VenueTable {
     const names = venues.sources.map((one) => one.source);
     if (names.join() !== [...this.#rows.keys()].join()) {
       this.#rows = new Map(names.map((name) => [name, build(name)]));
-      const empty = make('tr', { class: 'empty' }, make('td', { colspan: '9' }, 'No source carries this instrument.'));
-      this.#body.replaceChildren(...(names.length ? [...this.#rows.values()].map(({ row }) => row) : [empty]));
+      this.#body.replaceChildren(...[...this.#rows.values()].map(({ row }) => row));
+    }
+    if (!names.length) {
+      const why = venues.reason ? asSentence(venues.reason) : 'No source carries this instrument.';
+      this.#body.replaceChildren(make('tr', { class: 'empty' }, make('td', { colspan: '9' }, why)));
     }
     for (const one of venues.sources) this.#fill(one, venues, receiving);
     const { best_bid_source: bid, best_ask_source: ask } = venues;

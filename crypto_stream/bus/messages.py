@@ -168,11 +168,13 @@ class Watched(msgspec.Struct, frozen=True):
     """The current state of all keys that the gateway did not watch before, and the keys that do not exist.
 
     For the keys in `no_room` there was no room, so they are not watched; the next request may find some.
+    If there is `more`, the request had too many new keys for one answer: it is to be repeated at once.
     """
 
     now: list[TopicUpdate]
     unknown: list[tuple[str, str]]
     no_room: list[tuple[str, str]] = []
+    more: bool = False
 
 
 class GetHistory(msgspec.Struct, frozen=True, array_like=True, tag="get_history"):

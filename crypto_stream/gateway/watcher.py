@@ -55,11 +55,13 @@ class Watcher:
         """Send the topics, unless there are none and were none."""
         self.due.clear()
         before, self._keys = self._keys, self._wanted()
-        if self._keys or before:
-            self._request()
+        more = bool(self._keys or before)
+        while more:
+            more = self._request()
         self._mirror.topics.keep(self._keys.keys())
 
-    def _request(self) -> None:
+    def _request(self) -> bool:
+        """Send one request; return whether the engine left some of its keys for another one."""
         by_topic: dict[str, list[str]] = {}
         for topic, key in self._keys:
             by_topic.setdefault(topic, []).append(key)
@@ -67,11 +69,12 @@ class Watcher:
             watched = msgspec.msgpack.decode(self._port.request(Watch(by_topic)), type=Watched)
         except (BusError, RefusedError) as error:
             log.warning("watch request failed", extra={"reason": str(error)})
-            return
+            return False
         if watched.unknown:
             log.info("the engine has no such keys", extra={"keys": str(watched.unknown[:10])})
         if watched.now or watched.no_room:
             self._show(watched)
+        return watched.more
 
     def _show(self, watched: Watched) -> None:
         mirror = self._mirror

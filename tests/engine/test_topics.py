@@ -9,10 +9,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from crypto_stream.bus.interface import WATCH_EXPIRES_S
 from crypto_stream.bus.messages import TopicUpdate, Watched
-from crypto_stream.engine.topics import MAX_WATCHED, Topics
+from crypto_stream.engine.topics import MAX_NEW, MAX_WATCHED, Topics
 
 
 class Numbers:
@@ -182,8 +183,13 @@ class Crowd:
         self.topics = Topics([self.ledger], self._take, lambda: self.now_s)
 
     def watch(self, gateway: str, *numbers: int) -> Watched:
-        """Let a gateway ask for these keys."""
-        return self.topics.watch(gateway, {"quick": [str(number) for number in numbers]})
+        """Let a gateway ask for these keys, as often as there are more; return all answers as one."""
+        keys = {"quick": [str(number) for number in numbers]}
+        answer, now = self.topics.watch(gateway, keys), []
+        while answer.more:
+            now += answer.now
+            answer = self.topics.watch(gateway, keys)
+        return replace(answer, now=[*now, *answer.now])
 
     def round(self, after_s: float = 0.0) -> int:
         """Let a round come after so long; return of how many keys changes were sent."""
@@ -234,6 +240,18 @@ def test_there_is_always_room_for_what_others_watch() -> None:
 
     assert [update.key for update in answer.now] == ["7"]
     assert answer.no_room == [("quick", str(MAX_WATCHED))]
+
+
+def test_one_request_makes_a_bounded_number_of_keys() -> None:
+    """What it did not come to is neither unknown nor without room; the same request again comes to it."""
+    crowd = Crowd()
+    keys = {"quick": [str(number) for number in range(MAX_NEW + 2)]}
+    first, second, third = (crowd.topics.watch("one", keys) for _ in range(3))
+
+    assert [len(answer.now) for answer in (first, second, third)] == [MAX_NEW, 2, 0]
+    assert [answer.more for answer in (first, second, third)] == [True, False, False]
+    assert first.no_room == first.unknown == []
+    assert crowd.round() == MAX_NEW + 2
 
 
 def test_what_does_not_fit_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:

@@ -161,3 +161,15 @@ def test_what_finds_no_room_in_a_restarted_engine_is_not_shown_as_it_was(
 
     assert [payload["stale"] for _, payload in before] == [False]
     assert [(payload["stale"], payload["reason"]) for _, payload in pipe.take()] == [(True, NO_ROOM)]
+
+
+def test_the_rest_of_a_large_request_is_asked_for_at_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until the engine has come to all of it."""
+    monkeypatch.setattr(topics, "MAX_NEW", 1)
+    pipes = [desk.viewer(symbol, venues_of(symbol))[1] for symbol in SYMBOLS]
+    desk.send_if_due()
+
+    assert [payload["symbol"] for pipe in pipes for _, payload in pipe.take()] == SYMBOLS
+    assert desk.bus.asked == [SYMBOLS] * len(SYMBOLS)

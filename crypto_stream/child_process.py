@@ -47,8 +47,10 @@ class Timeouts(NamedTuple):
     """Seconds: `hang_s` without a heartbeat before a process is killed, `stop_s` to shut down, delays.
 
     `start_s` is allowed before the first heartbeat, since an engine may have to scan a long recording first.
-    After `healthy_s` without a crash the restart delay starts from `first_delay_s` again. Delays increase to
-    `max_delay_s`, those of foreign programs to `foreign_max_delay_s`.
+    After `healthy_s` without a crash, a gateway after `gateway_healthy_s`, the restart delay starts from
+    `first_delay_s` again: viewers wait for a gateway, and unlike an engine it connects to no exchange, which
+    might refuse too many connections. Delays increase to `max_delay_s`, those of foreign programs to
+    `foreign_max_delay_s`.
     """
 
     hang_s: float = 15.0
@@ -57,6 +59,7 @@ class Timeouts(NamedTuple):
     first_delay_s: float = 0.1
     max_delay_s: float = 5.0
     healthy_s: float = 30.0
+    gateway_healthy_s: float = 3.0
     foreign_max_delay_s: float = 60.0
 
 
@@ -171,6 +174,11 @@ class Child:
         return self._program.foreign
 
     @property
+    def is_gateway(self) -> bool:
+        """Whether it is a gateway: the engine stops last, and all others are foreign."""
+        return not (self.stops_last or self.is_foreign)
+
+    @property
     def is_serving(self) -> bool:
         """Whether the current process has sent a heartbeat."""
         return self.process is not None and self._has_beaten
@@ -218,7 +226,8 @@ class Child:
         if self.process is not None and self.process.stdin is not None:
             self.process.stdin.close()
         self.process = None
-        if now - self._started >= self._timeouts.healthy_s:
+        timeouts = self._timeouts
+        if now - self._started >= (timeouts.gateway_healthy_s if self.is_gateway else timeouts.healthy_s):
             self._backoff.reset()
 
     def delay_restart(self, now: float) -> float:

@@ -163,7 +163,7 @@ class Supervisor:
             if number == _RESTART_SIGNAL:
                 _log.info("restarting the gateways on %s", _SIGNAL_NAMES[number])
                 if not self._restarting:
-                    gateways = [each for each in self._children if not (each.stops_last or each.is_foreign)]
+                    gateways = [each for each in self._children if each.is_gateway]
                     self._restarting = [(child, child.process) for child in gateways]
                 continue
             _log.info("stopping on %s", _SIGNAL_NAMES[number])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 
 import psutil
 
-from tests.process.programs import alive, program, stand_ins
+from tests.process.programs import Running, alive, program, stand_ins
 from tests.waiting import SCALE, until
 
 
@@ -51,6 +52,27 @@ async def test_restarts_wait_longer_each_time(tmp_path: Path) -> None:
         ends = [line.split("next_start_in_s=")[1] for line in supervisor.log.splitlines() if "_in_s=" in line]
 
         assert ends[:4] == ["0.01", "0.02", "0.04", "0.04"]
+
+
+async def _kill(supervisor: Running, name: str, number: int) -> None:
+    """Kill a child after it was started for the time with this number, from 0."""
+    await until(lambda: len(supervisor.pids(name)) > number)
+    os.kill(supervisor.pids(name)[number], signal.SIGKILL)
+
+
+async def test_a_gateway_killed_again_and_again_is_started_at_once_each_time(tmp_path: Path) -> None:
+    """Its viewers wait for it; of the engine (the first program) a later restart waits longer."""
+    limits = {"first_delay_s": 0.01, "gateway_healthy_s": 0.0}
+    with program(stand_ins(tmp_path, "polite", "deaf", **limits), tmp_path) as supervisor:
+        await until(lambda: "serving" in supervisor.log)
+        for number in range(3):
+            await _kill(supervisor, "polite", number)
+            await _kill(supervisor, "deaf", number)
+        await until(lambda: supervisor.log.count(" ended status=SIGKILL") == 6)
+        ends = re.findall(r" (polite|deaf) ended status=SIGKILL next_start_in_s=([\d.]+)", supervisor.log)
+
+    assert [delay for name, delay in ends if name == "polite"] == ["0.01", "0.02", "0.04"]
+    assert [delay for name, delay in ends if name == "deaf"] == ["0.01", "0.01", "0.01"]
 
 
 async def test_a_crash_is_one_line_with_its_trace(tmp_path: Path) -> None:

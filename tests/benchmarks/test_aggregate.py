@@ -15,6 +15,6 @@ def test_traffic_and_idleness_are_measured(tmp_path: Path) -> None:
     assert traffic["frames/s"] > 100
     assert traffic["CPU µs/frame"] > 0
     assert idle["fresh after s"] > 0
-    assert min(idle["idle CPU %"], idle["idle CPU %, core awake"]) >= 0
+    assert idle["idle CPU %"] >= 0
     assert min(traffic["memory MB"], idle["memory MB"]) > 10
     assert "< 300" in printed

@@ -22,7 +22,7 @@ from crypto_stream.bus.messages import (
     ToGateway,
     TopicUpdate,
 )
-from crypto_stream.gateway.subscriptions import Symbols
+from crypto_stream.gateway.subscriptions import EVERYTHING, Symbols
 from crypto_stream.gateway.topics import Topics
 from crypto_stream.gateway.trading_rules import TradingRules
 from crypto_stream.gateway.verdict import UNREACHABLE, Verdict, judge
@@ -149,9 +149,9 @@ class Mirror:
         quote = self.quotes.get(symbol)
         return self.trading_rules.of(None if quote is None else quote.source, symbol)
 
-    def listed(self) -> list[Quote]:
-        """List all shown quotes in the order of the instruments."""
-        return [self.quotes[one.symbol] for one in self.catalogue if one.symbol in self.quotes]
+    def listed(self, symbols: Symbols = EVERYTHING) -> list[Quote]:
+        """List the shown quotes of `symbols` in the order of the instruments."""
+        return [self.quotes[one] for one in symbols.among(self.catalogue.positions) if one in self.quotes]
 
     def changed(self, symbols: Symbols, since: int) -> list[str]:
         """List those of `symbols` whose shown quote changed after `since`; others cost nothing."""

@@ -76,7 +76,6 @@ class _Snapshot:
         self.catalogue = mirror.catalogue
         self.version = self.current_at = mirror.version
         self.reusable_until_s = reusable_until_s
-        quotes = mirror.quotes
-        known = [quotes[symbol] for symbol in symbols.among(self.catalogue.positions) if symbol in quotes]
-        self.size = len(known)
-        self.events = [("snapshot", event("snapshot", known))]
+        quotes = mirror.listed(symbols)
+        self.size = len(quotes)
+        self.events = [("snapshot", event("snapshot", quotes))]

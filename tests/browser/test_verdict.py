@@ -54,6 +54,17 @@ def test_badge_banner_title_and_announcement(
     expect(page).not_to_have_title(re.compile("STALE"))
 
 
+def test_a_pinned_source_without_the_pairs_is_named(live: Callable[..., Page], system: System) -> None:
+    """The pinned source may be live, as the page says elsewhere: only it delivers no real pairs."""
+    page = live("/")
+    system.pin("synthetic")
+
+    expect(page.locator("#banner")).to_contain_text(
+        "No real pair has a live price: synthetic is pinned and delivers none.", timeout=WITHIN
+    )
+    expect(page.locator("#pinned")).to_have_text("Pinned: synthetic")
+
+
 def test_synthetic_prices_go_on(
     live: Callable[..., Page], silent: Callable[[], None], system: System
 ) -> None:

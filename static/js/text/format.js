@@ -72,7 +72,7 @@ export function describeLink(link, verdict) {
   const { live, total, real, dark, pinned } = verdict;
   const kind = real ? 'real pair' : 'instrument';
   if (link === 'nothing') {
-    const why = pinned ? `${pinned} is pinned and not live` : 'every source is silent or disconnected';
+    const why = pinned ? `${pinned} is pinned and delivers none` : 'every source is silent or disconnected';
     return [real ? 'No live pairs' : word, `No ${kind} has a live price: ${why}.`];
   }
   if (link !== 'live' || live === total) return [word, sentence];

@@ -74,7 +74,7 @@ class Child:
         self.pipe = -1
         self.restart_at = 0.0
         self.terminated_at: float | None = None
-        self.ever_served = self.ever_lived = program.foreign
+        self.serves = self.ever_lived = program.foreign
         self._program = program
         self._timeouts = timeouts
         self._write = write
@@ -152,7 +152,7 @@ class Child:
                 self._log_line(line.decode(errors="replace"), now)
             else:
                 self._last_beat, self._has_beaten, self.ever_lived = now, True, True
-                self.ever_served |= not line
+                self.serves = not line or self.is_foreign
 
     def _log_line(self, line: str, now: float) -> None:
         """Write a line to the log; other output on standard error (a crash, a library) is wrapped in one."""

@@ -41,15 +41,16 @@ class Supervisor:
     ) -> None:
         """Pass the programs' log lines to `write`; call `on_serving` once all have sent a heartbeat.
 
-        `on_waiting` is called before that if all live, but some of them wait for their turn.
+        `on_waiting` is called if all live, but some of them wait for their turn: before that, or again.
         `on_processes` receives all process ids whenever they change; `beat` is called at least each second.
         """
         self._beat = beat
         self._on_processes = on_processes
         self._timeouts = timeouts
         self._children = [Child(program, timeouts, write) for program in programs]
-        self._on_serving: Callable[[], None] | None = on_serving
-        self._on_waiting: Callable[[], None] | None = on_waiting
+        self._on_serving = on_serving
+        self._on_waiting = on_waiting
+        self._serves: bool | None = None  # None: not all have lived yet
         self._selector = selectors.DefaultSelector()
         self._signals: list[int] = []
         self._restarting: list[tuple[Child, subprocess.Popen[bytes] | None]] = []  # with the old process
@@ -137,14 +138,12 @@ class Supervisor:
             _log.warning("%s ended", child.name, extra={"status": cause, "next_start_in_s": delay})
 
     def _report_serving(self) -> None:
-        if self._on_serving is None:
+        if not all(child.ever_lived for child in self._children):
             return
-        if all(child.ever_served for child in self._children):
-            on_serving, self._on_serving = self._on_serving, None
-            on_serving()
-        elif self._on_waiting is not None and all(child.ever_lived for child in self._children):
-            on_waiting, self._on_waiting = self._on_waiting, None
-            on_waiting()
+        serves = all(child.serves for child in self._children)
+        if serves != self._serves:
+            self._serves = serves
+            (self._on_serving if serves else self._on_waiting)()
 
     def _wait(self, now: float) -> None:
         due = [min(1.0, self._timeouts.hang_s / 4)]

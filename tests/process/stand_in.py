@@ -5,6 +5,7 @@ The supervisor is the real one; each CHILD is a behaviour below, run as a proces
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
@@ -35,6 +36,13 @@ def _waits(beat: Callable[..., None]) -> NoReturn:
         beat(waits=True)
         time.sleep(_BEAT_S)
     _beats(beat)
+
+
+def _takes_turns(beat: Callable[..., None]) -> NoReturn:
+    for number in itertools.count():
+        beat(waits=number % 40 < 20)
+        time.sleep(_BEAT_S)
+    raise AssertionError
 
 
 def _polite(beat: Callable[[], None]) -> NoReturn:
@@ -80,6 +88,7 @@ def _crashes(beat: Callable[[], None]) -> NoReturn:
 
 BEHAVIOURS: dict[str, Callable[[Callable[..., None]], NoReturn]] = {
     "waits": _waits,
+    "takes_turns": _takes_turns,
     "polite": _polite,
     "other": _polite,
     "deaf": _deaf,

@@ -56,11 +56,11 @@ async def test_a_program_that_is_not_there_is_tried_again(tmp_path: Path) -> Non
 
 
 async def test_its_output_is_logged_but_cannot_pretend_to_be_ours(tmp_path: Path) -> None:
-    """Both outputs; a line in the format of the log is quoted like any other."""
+    """Both outputs; a line in the format of the log is quoted like any other, a blank one is no heartbeat."""
     faked = "2026-01-01T00:00:00.000Z ERROR engine crypto_stream faked"
-    script = f"echo out; echo err >&2; echo '{faked}'; sleep 60"
+    script = f"echo ' '; echo out; echo err >&2; echo '{faked}'; sleep 60"
     with program(foreign(tmp_path, "sh", "-c", script), tmp_path) as running:
-        await until(lambda: "faked" in running.log)
+        await until(lambda: "faked" in running.log and "serving" in running.log)
         log = running.log
 
     assert f"{NAME} wrote text=out" in log

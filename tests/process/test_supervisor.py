@@ -240,3 +240,12 @@ async def test_a_child_that_waits_for_its_turn_lives(tmp_path: Path) -> None:
     assert 0 < log.index(" waiting") < log.index(" serving")
     assert (log.count(" waiting"), log.count(" serving")) == (1, 1)
     assert len(supervisor.pids("waits")) == 1
+
+
+async def test_each_change_between_waiting_and_serving_is_announced(tmp_path: Path) -> None:
+    """An engine that has lost the lead waits for its turn again; systemd shows what was announced last."""
+    with program(stand_ins(tmp_path, "polite", "takes_turns"), tmp_path) as supervisor:
+        await until(lambda: supervisor.log.count(" waiting") == 2, 20 * SCALE)
+        said = re.findall(" (waiting|serving)", supervisor.log)
+
+    assert said[:3] == ["waiting", "serving", "waiting"]

@@ -16,6 +16,7 @@ from crypto_stream.orphans import pid_listening_on, stopped_hint
 # The size of sockaddr_un.sun_path without its terminating zero byte.
 MAX_SOCKET_PATH = 103 if sys.platform == "darwin" else 107
 _BACKLOG = 4096
+_LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -78,8 +79,14 @@ def _explain(host: str, port: int, error: OSError) -> str:
 def web_address(listener: socket.socket) -> str:
     """Return the http:// URL that a browser on this machine can open."""
     host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    host = _LOOPBACK_OF.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def describe_address(listener: socket.socket) -> str:
+    """Return the URL of `web_address`, and whether this machine's other addresses are served, too."""
+    everywhere = listener.getsockname()[0] in _LOOPBACK_OF
+    return web_address(listener) + (" on all addresses" if everywhere else "")
 
 
 def bus_path(data_dir: Path, runtime_dir: Path | None) -> Path:

@@ -37,7 +37,7 @@ def read_token(data_dir: Path) -> str:
     except FileNotFoundError:
         raise UsageError(
             f"admin_token: {str(path)!r} does not exist; `run` creates it when no admin_token is set;"
-            " name the right folder with --data-dir"
+            " name the right folder with --data-dir, or give the token in CRYPTO_STREAM_ADMIN_TOKEN"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it does not hold a token"

@@ -44,17 +44,18 @@ def run_all(settings: Settings, echo: Callable[[str], None]) -> int:
         listeners = addresses.listen_shared(settings.host, settings.port, settings.workers)
     programs = _programs(settings, listeners)
     web = addresses.web_address(listeners[0]) if listeners else None
+    served = addresses.describe_address(listeners[0]) if listeners else None
     write = _open_log(settings)
     notifier = systemd.Notifier()
 
     def on_serving() -> None:
-        echo(_serving_line(settings, web, bus))
-        _log.info("serving", extra={"address": web, "bus": bus})
-        notifier.ready(f"serves {web}" if web else "the engine is running")
+        echo(_serving_line(settings, served, bus))
+        _log.info("serving", extra={"address": served, "bus": bus})
+        notifier.ready(f"serves {served}" if served else "the engine is running")
 
     def on_following() -> None:
-        echo(_serving_line(settings, web, bus, follows=True))
-        _log.info("following", extra={"address": web, "bus": bus})
+        echo(_serving_line(settings, served, bus, follows=True))
+        _log.info("following", extra={"address": served, "bus": bus})
         notifier.ready("the engine follows")
 
     _log.info("start", extra={"version": __version__, "pid": os.getpid(), "data_dir": settings.data_dir})
@@ -109,20 +110,20 @@ def _programs(settings: Settings, listeners: Sequence[socket.socket]) -> list[Pr
     return programs
 
 
-def _serving_line(settings: Settings, web: str | None, bus: str, *, follows: bool = False) -> str:
+def _serving_line(settings: Settings, served: str | None, bus: str, *, follows: bool = False) -> str:
     """Return the one line that says what runs, and whether its engine `follows` another one."""
     details = [f"log {settings.log_file}", "press Ctrl-C to stop"]
-    if web and settings.workers > 1:
+    if served and settings.workers > 1:
         details.insert(0, f"{settings.workers} gateways")
     if settings.parts != "gateways":
         details.insert(0, f"sources {', '.join(settings.sources)}")
     if not is_local(settings.bus.get_secret_value()):
         details.insert(-1, f"bus {bus}")
-    what = f"serves {web}" if web else "runs the engine"
+    what = f"serves {served}" if served else "runs the engine"
     if follows:
         # Gateways of this machine reach the engine that leads only over a bus between machines.
-        reached = web and not is_local(settings.bus.get_secret_value())
-        what = f"serves {web} while its engine follows" if reached else "follows the engine that leads"
+        reached = served and not is_local(settings.bus.get_secret_value())
+        what = f"serves {served} while its engine follows" if reached else "follows the engine that leads"
     return f"Crypto Stream {__version__} {what} ({'; '.join(details)})"
 
 
@@ -156,7 +157,9 @@ def become_gateway(settings: Settings, echo: Callable[[str], None]) -> None:
     inherited = _inherited("gateway", settings.model_copy(update={"workers": 1}), listener)
     web = addresses.web_address(listener)
     orphans.publish_address(settings.data_dir, web)
-    echo(f"Crypto Stream {__version__} gateway at {web}; press Ctrl-C to stop")
+    echo(
+        f"Crypto Stream {__version__} gateway at {addresses.describe_address(listener)}; press Ctrl-C to stop"
+    )
     _become("gateway", inherited)
 
 

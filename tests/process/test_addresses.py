@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from crypto_stream.addresses import MAX_SOCKET_PATH, bus_path, listen, listen_shared, web_address
+from crypto_stream.addresses import (
+    MAX_SOCKET_PATH,
+    bus_path,
+    describe_address,
+    listen,
+    listen_shared,
+    web_address,
+)
 from crypto_stream.errors import UsageError
 from crypto_stream.settings import Settings
 from crypto_stream.start import check_gateway
@@ -42,6 +49,10 @@ def test_the_address_shown_can_be_opened() -> None:
         port = everywhere.getsockname()[1]
 
         assert web_address(everywhere) == f"http://127.0.0.1:{port}"
+        assert describe_address(everywhere) == f"http://127.0.0.1:{port} on all addresses"
+
+    with listen("127.0.0.1", 0) as local:
+        assert describe_address(local) == web_address(local)
 
 
 def test_one_data_directory_means_one_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,9 @@ from crypto_stream.storage.interface import OrderReader
 log = logging.getLogger(__name__)
 
 UNAVAILABLE = "store_unavailable"
-_MAX_READING = 64  # pending lookups of one session
+# Pending lookups of one session: as many commands as a gateway lets a client leave unanswered. Each
+# cancellation of an order that has ended is one, and all of them wait while the store hangs.
+_MAX_LOOKUPS = 256
 
 
 class Requests:
@@ -43,8 +45,8 @@ class Requests:
                 state.place(session.owner, command.ticket, cause, walks=command.walks)
             elif isinstance(command, Cancel) and (active := session.owner.active.get(command.order_id)):
                 state.cancel(active, Cause(session, command.ref))
-            elif session.promises >= _MAX_READING:
-                reason = f"at most {_MAX_READING} answers may be pending; wait for one"
+            elif session.promises >= _MAX_LOOKUPS:
+                reason = f"at most {_MAX_LOOKUPS} answers may be pending; wait for one"
                 raise RefusedError("rate_limited", reason)
             else:
                 self._start_lookup(session, command)

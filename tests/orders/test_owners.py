@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
-from crypto_stream.bus.orders import Cut, Failed, ListOrders, Place, Reported
+from crypto_stream.bus.orders import Cancel, Cut, Failed, ListOrders, Place, Reported
+from crypto_stream.gateway.order_sessions.pending import MAX_PENDING
 from crypto_stream.market.orders import ExecType, Status
 from crypto_stream.orders.limits import OrderLimits
 from crypto_stream.orders.owners import SessionCommand
@@ -162,16 +164,16 @@ def test_answers_and_reports_keep_their_order(path: Path) -> None:
 
 
 def test_pending_lookups_are_limited(path: Path) -> None:
-    """With 64 pending lookups, one more is refused."""
+    """A gateway leaves 256 commands unanswered, all of which may be lookups; one more is refused."""
     with house(path) as one:
         one.attach(1, "me")
         one.disk.free.clear()
-        one.orders.commands("one", [ListOrders(1, 500 + number) for number in range(65)])
+        cancellations = [Cancel(1, 500 + number, f"ended-{number}") for number in range(MAX_PENDING)]
+        one.orders.commands("one", [*cancellations, ListOrders(1, 1000)])
         one.disk.free.set()
         one.settle()
 
-        assert one.failures(1) == ["rate_limited"]
-        assert len(one.told["one", 1]) == 65
+        assert Counter(one.failures(1)) == {"unknown_order": MAX_PENDING, "rate_limited": 1}
 
 
 def test_an_order_that_is_stored_too_late_ends_at_once(path: Path) -> None:

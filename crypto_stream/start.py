@@ -43,7 +43,6 @@ def run_all(settings: Settings, echo: Callable[[str], None]) -> int:
     if settings.parts != "engine":
         listeners = addresses.listen_shared(settings.host, settings.port, settings.workers)
     programs = _programs(settings, listeners)
-    web = addresses.web_address(listeners[0]) if listeners else None
     served = addresses.describe_address(listeners[0]) if listeners else None
     write = _open_log(settings)
     notifier = systemd.Notifier()
@@ -61,8 +60,8 @@ def run_all(settings: Settings, echo: Callable[[str], None]) -> int:
     _log.info("start", extra={"version": __version__, "pid": os.getpid(), "data_dir": settings.data_dir})
     for pid in ended:
         _log.warning("ended a process that a killed run had left behind", extra={"pid": pid})
-    if web:
-        orphans.publish_address(settings.data_dir, web)
+    if listeners:
+        orphans.publish_address(settings.data_dir, addresses.web_address(listeners[0]))
     status = Supervisor(
         programs,
         write,
@@ -155,11 +154,9 @@ def become_gateway(settings: Settings, echo: Callable[[str], None]) -> None:
     check_gateway(settings)
     listener = addresses.listen(settings.host, settings.port)
     inherited = _inherited("gateway", settings.model_copy(update={"workers": 1}), listener)
-    web = addresses.web_address(listener)
-    orphans.publish_address(settings.data_dir, web)
-    echo(
-        f"Crypto Stream {__version__} gateway at {addresses.describe_address(listener)}; press Ctrl-C to stop"
-    )
+    orphans.publish_address(settings.data_dir, addresses.web_address(listener))
+    served = addresses.describe_address(listener)
+    echo(f"Crypto Stream {__version__} gateway at {served}; press Ctrl-C to stop")
     _become("gateway", inherited)
 
 

@@ -10,6 +10,9 @@ import msgspec
 
 from crypto_stream.market.orders import Order, Position, Report, Ticket
 
+# Unanswered commands of one session, at which its gateway reads no more from the client.
+MAX_PENDING = 256
+
 
 class Attach(msgspec.Struct, frozen=True, array_like=True, tag="attach"):
     """A session of `owner` was opened: send it the reports it has not received yet, then all new ones.

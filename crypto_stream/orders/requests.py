@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from crypto_stream.bus.orders import Cancel, Failed, ListOrders, ListTrades, Place
+from crypto_stream.bus.orders import MAX_PENDING, Cancel, Failed, ListOrders, ListTrades, Place
 from crypto_stream.errors import RefusedError
 from crypto_stream.orders.lookups import LookupLimiter, answer
 from crypto_stream.orders.owners import Cause, OwnerSession, Promise, SessionCommand
@@ -18,9 +18,6 @@ from crypto_stream.storage.interface import OrderReader
 log = logging.getLogger(__name__)
 
 UNAVAILABLE = "store_unavailable"
-# Pending lookups of one session: as many commands as a gateway lets a client leave unanswered. Each
-# cancellation of an order that has ended is one, and all of them wait while the store hangs.
-_MAX_LOOKUPS = 256
 
 
 class Requests:
@@ -45,8 +42,8 @@ class Requests:
                 state.place(session.owner, command.ticket, cause, walks=command.walks)
             elif isinstance(command, Cancel) and (active := session.owner.active.get(command.order_id)):
                 state.cancel(active, Cause(session, command.ref))
-            elif session.promises >= _MAX_LOOKUPS:
-                reason = f"at most {_MAX_LOOKUPS} answers may be pending; wait for one"
+            elif session.promises >= MAX_PENDING:  # each cancellation of an order that has ended is a lookup
+                reason = f"at most {MAX_PENDING} answers may be pending; wait for one"
                 raise RefusedError("rate_limited", reason)
             else:
                 self._start_lookup(session, command)

@@ -16,6 +16,7 @@ import pytest
 import pytest_asyncio
 from websockets.asyncio.client import connect
 
+from crypto_stream.bus.orders import MAX_PENDING
 from crypto_stream.cli.orders import order
 from crypto_stream.gateway import rate_limit
 from crypto_stream.gateway.app import MAX_RECEIVED
@@ -221,7 +222,7 @@ def test_limits_are_those_of_the_code() -> None:
         f"{default['max_sessions']} (`max_sessions`)",
         f"{default['max_subscriptions']} (`max_subscriptions`)",
         f"{MAX_RECEIVED // 1024} kB ({MAX_RECEIVED} bytes)",
-        f"{pending.MAX_PENDING}, lists {pending.MAX_LISTS}",
+        f"{MAX_PENDING}, lists {pending.MAX_LISTS}",
         f"{default['slow_client_timeout']:g} s (`slow_client_timeout`), or {session.MAX_BACKLOG // 2**20} MB",
         f"a ping after {session.HEARTBEAT_S:g} s, {session.HEARTBEAT_S:g} s for the answer",
         f"at most one update every {market_data.INTERVAL_S * 1000:g} ms",

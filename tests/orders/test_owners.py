@@ -7,8 +7,7 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
-from crypto_stream.bus.orders import Cancel, Cut, Failed, ListOrders, Place, Reported
-from crypto_stream.gateway.order_sessions.pending import MAX_PENDING
+from crypto_stream.bus.orders import MAX_PENDING, Cancel, Cut, Failed, ListOrders, Place, Reported
 from crypto_stream.market.orders import ExecType, Status
 from crypto_stream.orders.limits import OrderLimits
 from crypto_stream.orders.owners import SessionCommand

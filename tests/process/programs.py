@@ -129,8 +129,11 @@ def admin(folder: Path) -> dict[str, str]:
 def clean_environment() -> dict[str, str]:
     """Return the environment without settings of the machine that tests, and of the `make test` in it."""
     of_make = {"ARGS", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"}
-    named = {key: value for key, value in os.environ.items() if key not in of_make}
-    return {key: value for key, value in named.items() if not key.startswith("CRYPTO_STREAM_")}
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if key not in of_make and not key.startswith("CRYPTO_STREAM_")
+    }
 
 
 def short_folder() -> tempfile.TemporaryDirectory[str]:

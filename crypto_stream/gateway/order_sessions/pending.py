@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from crypto_stream.bus.orders import MAX_PENDING
 from crypto_stream.orders.wire.fields import Form, RequestId
 
-# Pending commands of one session; at this limit its socket is no longer read.
-MAX_PENDING = 256
-# Pending lists among them; further ones are refused, because one list may take a megabyte.
+# Pending lists of one session; further ones are refused, because one list may take a megabyte.
 MAX_LISTS = 4
 # Seconds the engine may take for a command before the client is told that its outcome is unknown.
 ANSWER_TIMEOUT_S = 10.0

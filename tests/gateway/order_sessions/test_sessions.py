@@ -15,6 +15,7 @@ from websockets.protocol import Protocol, Side, State
 
 from crypto_stream.bus.messages import Quotes
 from crypto_stream.bus.orders import (
+    MAX_PENDING,
     Command,
     Detach,
     Failed,
@@ -28,7 +29,7 @@ from crypto_stream.gateway.delivery.metrics import OrderMetrics
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.order_sessions.limits import Client, SessionLimits
 from crypto_stream.gateway.order_sessions.market_data import MarketData
-from crypto_stream.gateway.order_sessions.pending import ANSWER_TIMEOUT_S, MAX_LISTS, MAX_PENDING
+from crypto_stream.gateway.order_sessions.pending import ANSWER_TIMEOUT_S, MAX_LISTS
 from crypto_stream.gateway.order_sessions.session import HEARTBEAT_S, MAX_BACKLOG, OrderSession
 from crypto_stream.gateway.rate_limit import MAX_REFUSALS, RateLimit, cost_of
 from crypto_stream.market.instruments import Catalogue, Instrument
